@@ -1,0 +1,1 @@
+"""Rules over the contract. Pure functions; nothing here touches the host."""

@@ -1,0 +1,1 @@
+"""The COSI image format: metadata, sources, reader, stream, writer."""

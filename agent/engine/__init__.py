@@ -1,0 +1,1 @@
+"""Context, Subsystem, Plan and its execution. Knows no subsystem."""

@@ -1,0 +1,1 @@
+"""One module per tool of the host; the only floor that spawns processes."""

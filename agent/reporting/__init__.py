@@ -1,0 +1,1 @@
+"""Reports to the outside: phonehome, logstream, tracestream, events."""

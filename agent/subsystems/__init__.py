@@ -1,0 +1,1 @@
+"""The domains: storage, boot, osconfig and the rest. A subsystem never calls another."""

@@ -1,0 +1,1 @@
+"""ESP files, boot loaders, firmware boot entries."""

@@ -1,0 +1,1 @@
+"""Partitions, images, filesystems, fstab."""

@@ -1,0 +1,1 @@
+"""Network boot server: DHCP/proxyDHCP, TFTP, DNS and HTTP; hosts known through the contract."""

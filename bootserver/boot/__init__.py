@@ -1,0 +1,1 @@
+"""What a machine is given when it boots from the network. Pure decisions."""

@@ -1,0 +1,1 @@
+"""The HTTP doors: artefacts, files, boot scripts, API, reports."""

@@ -1,0 +1,1 @@
+"""What machines report, turned into one timeline per machine."""

@@ -1,0 +1,1 @@
+"""`trident-iso`: builds servicing images, sample OS images, COSI files and ISOs."""

@@ -1,0 +1,1 @@
+"""`trident-lab`: virtual machines on private networks, driven by scenario files."""
