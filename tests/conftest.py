@@ -1,0 +1,29 @@
+"""Rings: what needs root or a host tool skips on a laptop and fails under REQUIRE_TOOLS=1."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+NEEDS_ROOT = {"net", "tools", "toolbox"}
+
+
+def in_toolbox() -> bool:
+    """Inside the toolbox VM the kernel has md, dm, partitions and EFI variables."""
+    return "trident.toolbox" in Path("/proc/cmdline").read_text().split()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marks = {mark.name for mark in item.iter_markers()}
+    if "toolbox" in marks and not in_toolbox():
+        pytest.skip("runs inside the toolbox VM: make test-vm")
+    if marks & NEEDS_ROOT and os.geteuid() != 0:
+        _unavailable("needs root")
+
+
+def _unavailable(why: str) -> None:
+    if os.environ.get("REQUIRE_TOOLS") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
