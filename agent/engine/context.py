@@ -1,0 +1,132 @@
+"""What one servicing run knows: the configuration, the image, the facts, devices.
+
+A Context is a value handed down to every step. Only `facts` changes while a run goes on: what
+execution learns (partition paths, disk identities, the install index) and the Host Status keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.api.errors import Kind, TridentError
+
+if TYPE_CHECKING:
+    from agent.api.hostconfig import HostConfiguration
+    from agent.api.status import HostStatus
+    from agent.cosi.reader import Cosi
+
+NEWROOT = Path("/mnt/newroot")
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all); cheap, may be called from any thread."""
+
+
+class ServicingType(StrEnum):
+    """What kind of servicing a run performs. Values as in `runOn` of the Host Configuration."""
+
+    CLEAN_INSTALL = "clean-install"
+    AB_UPDATE = "ab-update"
+    RUNTIME_UPDATE = "runtime-update"
+
+    @property
+    def environment_value(self) -> str:
+        """The value of SERVICING_TYPE that scripts see (`clean_install`)."""
+        return self.value.replace("-", "_")
+
+
+class Volume(StrEnum):
+    """A side of an A/B pair."""
+
+    A = "volume-a"
+    B = "volume-b"
+
+    @property
+    def other(self) -> Volume:
+        return Volume.B if self is Volume.A else Volume.A
+
+
+@dataclass
+class Facts:
+    """What execution learns about the host. The Host Status keeps it between runs."""
+
+    partition_paths: dict[str, Path] = field(default_factory=dict)
+    """Partition id -> `/dev/disk/by-partuuid/UUID`, once the partition exists."""
+    disk_uuids: dict[str, str] = field(default_factory=dict)
+    """Disk id -> GPT disk GUID, lower case."""
+    install_index: int = 0
+    """Which EFI directory pair is ours: 0 = AZLA/AZLB, 1 = AZL2A/AZL2B ..."""
+
+
+def no_progress(done_bytes: int, total_bytes: int) -> None:
+    """A Progress nobody listens to."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The inputs of one servicing run."""
+
+    configuration: HostConfiguration
+    servicing: ServicingType
+    old_status: HostStatus | None = None
+    """The last Host Status of the datastore; None when there is none yet."""
+    image: Cosi | None = None
+    """The opened OS image; None when the run writes none (finalize on its own, commit)."""
+    active: Volume | None = None
+    """The A/B side that is running; None before the first commit."""
+    newroot: Path = NEWROOT
+    facts: Facts = field(default_factory=Facts)
+    progress: Progress = no_progress
+    """Progress of the current step; `execute` sets it for each step."""
+
+    @property
+    def target_volume(self) -> Volume:
+        """The side of every A/B pair that this run writes."""
+        if self.servicing is ServicingType.CLEAN_INSTALL or self.active is None:
+            return Volume.A
+        if self.servicing is ServicingType.AB_UPDATE:
+            return self.active.other
+        return self.active
+
+    def block_device_id(self, device_id: str) -> str:
+        """The id of the real device behind `device_id`: resolves A/B pairs, leaves others alone."""
+        ab_update = self.configuration.storage.ab_update
+        for pair in ab_update.volume_pairs if ab_update else ():
+            if pair.id == device_id:
+                side_a = self.target_volume is Volume.A
+                return pair.volume_a_id if side_a else pair.volume_b_id
+        return device_id
+
+    def device_path(self, device_id: str) -> Path:
+        """The device node of an id of the storage section; A/B pairs give the target side.
+
+        Raises internal/get-block-device-path when the partition was not created yet or the id is
+        none of the configuration's.
+        """
+        real = self.block_device_id(device_id)
+        storage = self.configuration.storage
+        named = (
+            {array.id: Path("/dev/md") / array.name for array in storage.raid.software}
+            if (storage.raid)
+            else {}
+        )
+        if storage.encryption:
+            named |= {
+                volume.id: Path("/dev/mapper") / volume.device_name
+                for volume in storage.encryption.volumes
+            }
+        named |= {
+            verity.id: Path("/dev/mapper") / f"{verity.name}_new" for verity in storage.verity
+        }
+        path = self.facts.partition_paths.get(real) or named.get(real)
+        if path is None:
+            raise TridentError(
+                Kind.INTERNAL,
+                "get-block-device-path",
+                f"the block device of '{device_id}' is not known at this point",
+                fields={"device_id": device_id},
+            )
+        return path

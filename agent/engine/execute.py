@@ -1,0 +1,68 @@
+"""Run steps: the intention as an event, the act, the outcome as an event; failures carry the step.
+
+Nothing here decides: what runs and in which order is the plan's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from agent.api.errors import context as while_doing
+from agent.engine.context import Context
+from agent.engine.subsystem import Step
+
+PROGRESS_INTERVAL_S = 0.5
+
+
+class Reporter(Protocol):
+    """Where steps are announced: `agent.reporting.recorder.Recorder`."""
+
+    def step_started(self, step: str, message: str) -> None: ...
+
+    def step_progress(self, step: str, done_bytes: int, total_bytes: int) -> None: ...
+
+    def step_done(self, step: str, duration_s: float) -> None: ...
+
+    def step_failed(self, step: str, duration_s: float) -> None: ...
+
+
+def execute(steps: Sequence[Step], context: Context, reporter: Reporter) -> None:
+    """Run the steps in order; the first failure ends it, with the step in its context chain."""
+    for step in steps:
+        run_step(step, context, reporter)
+
+
+def run_step(step: Step, context: Context, reporter: Reporter) -> None:
+    """Run one step between its events. Whatever it raises passes through."""
+    reporter.step_started(step.name, step.message)
+    started = time.monotonic()
+    done = False
+    try:
+        with while_doing(step.message):
+            step.run(replace(context, progress=_Throttled(step.name, reporter)))
+        done = True
+    finally:
+        duration_s = time.monotonic() - started
+        if done:
+            reporter.step_done(step.name, duration_s)
+        else:
+            reporter.step_failed(step.name, duration_s)
+
+
+class _Throttled:
+    """A Progress that passes on the last call and otherwise one call each half second."""
+
+    def __init__(self, step: str, reporter: Reporter) -> None:
+        self._step = step
+        self._reporter = reporter
+        self._next = 0.0
+
+    def __call__(self, done_bytes: int, total_bytes: int) -> None:
+        now = time.monotonic()
+        if now < self._next and done_bytes < total_bytes:
+            return
+        self._next = now + PROGRESS_INTERVAL_S
+        self._reporter.step_progress(self._step, done_bytes, total_bytes)
