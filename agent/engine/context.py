@@ -108,19 +108,14 @@ class Context:
         """
         real = self.block_device_id(device_id)
         storage = self.configuration.storage
-        named = (
-            {array.id: Path("/dev/md") / array.name for array in storage.raid.software}
-            if (storage.raid)
-            else {}
-        )
+        named: dict[str, Path] = {}
+        if storage.raid:
+            named |= {array.id: Path("/dev/md") / array.name for array in storage.raid.software}
         if storage.encryption:
-            named |= {
-                volume.id: Path("/dev/mapper") / volume.device_name
-                for volume in storage.encryption.volumes
-            }
-        named |= {
-            verity.id: Path("/dev/mapper") / f"{verity.name}_new" for verity in storage.verity
-        }
+            for volume in storage.encryption.volumes:
+                named[volume.id] = Path("/dev/mapper") / volume.device_name
+        for verity in storage.verity:
+            named[verity.id] = Path("/dev/mapper") / f"{verity.name}_new"
         path = self.facts.partition_paths.get(real) or named.get(real)
         if path is None:
             raise TridentError(
