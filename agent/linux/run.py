@@ -202,9 +202,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _explain(returncode: int, stderr_tail: str) -> str:
-    how = (
-        f"was killed by signal {-returncode}" if returncode < 0 else f"exited with {returncode}"
-    )
+    how = f"was killed by signal {-returncode}" if returncode < 0 else f"exited with {returncode}"
     detail = stderr_tail.strip()
     return f"{how}: {detail}" if detail else how
 

@@ -1,0 +1,129 @@
+"""The boot server, as the installer sees it: one Host Configuration in, one failure report out.
+
+A machine room's servers restart and its switches take their time: what can heal is retried with
+back-off within a limit; what only an operator can mend fails at once with what to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import requests
+
+from agent.api.errors import Kind, TridentError
+
+RETRY_FOR_S = 600.0
+_CONNECT_S, _READ_S = 5.0, 30.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
+_LARGEST_BYTES = 1 << 20
+_HEALING = frozenset({404, 408, 425, 429, 500, 502, 503, 504})
+"""404 heals too: an operator may be declaring the machine this minute."""
+
+
+def configuration(
+    server: str,
+    mac: str,
+    *,
+    retry_for_s: float = RETRY_FOR_S,
+    pause: Callable[[float], None] = time.sleep,
+    tell: Callable[[str], None],
+) -> str:
+    """The YAML text of this machine's Host Configuration.
+
+    `tell` gets one line for each attempt that failed and will be repeated.
+    Raises initialization/query-for-updates: refused, or not had within `retry_for_s` seconds.
+    """
+    url = f"{server}/v1/hosts/{mac}/config"
+    deadline = time.monotonic() + retry_for_s
+    for wait_s in _pauses():
+        answer = _get(url)
+        if isinstance(answer, requests.Response) and answer.status_code == 200:
+            return _text(answer)
+        problem = _problem(answer)
+        if isinstance(answer, requests.Response) and answer.status_code not in _HEALING:
+            raise _refused(url, answer.status_code, problem, _field(answer, "hint"))
+        if time.monotonic() + wait_s > deadline:
+            raise _unavailable(url, mac, problem, retry_for_s)
+        tell(f"no Host Configuration yet ({problem}); next try in {wait_s:g} s")
+        pause(wait_s)
+    raise AssertionError("the pauses never end")
+
+
+def report_failure(server: str, mac: str, error: TridentError) -> bool:
+    """Tell the boot server why nothing was installed; whether it took the report."""
+    body = {"state": "failed", "message": error.render(), "host_status": None}
+    try:
+        answer = requests.post(
+            f"{server}/v1/hosts/{mac}/phonehome", json=body, timeout=(_CONNECT_S, _READ_S)
+        )
+    except requests.RequestException:
+        return False
+    return answer.ok
+
+
+def _pauses() -> Iterator[float]:
+    wait_s = _FIRST_PAUSE_S
+    while True:
+        yield wait_s
+        wait_s = min(wait_s * 2, _LONGEST_PAUSE_S)
+
+
+def _get(url: str) -> requests.Response | requests.RequestException:
+    try:
+        return requests.get(url, timeout=(_CONNECT_S, _READ_S), stream=True, allow_redirects=False)
+    except requests.RequestException as error:
+        return error
+
+
+def _text(answer: requests.Response) -> str:
+    data = answer.raw.read(_LARGEST_BYTES + 1, decode_content=True)
+    if len(data) > _LARGEST_BYTES:
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "parse-host-configuration",
+            "the boot server's Host Configuration is larger than 1 MiB",
+            hint="make the Host Configuration smaller on the boot server",
+        )
+    try:
+        return bytes(data).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "parse-host-configuration",
+            "the boot server's Host Configuration is not UTF-8 text",
+            hint="store the Host Configuration anew on the boot server",
+        ) from error
+
+
+def _problem(answer: requests.Response | requests.RequestException) -> str:
+    if isinstance(answer, requests.Response):
+        return _field(answer, "error") or f"HTTP status {answer.status_code}"
+    return "the boot server does not answer"
+
+
+def _field(answer: requests.Response, name: str) -> str | None:
+    """A text field of the server's JSON error body, if it sent one."""
+    try:
+        value = answer.json().get(name)
+    except (requests.RequestException, ValueError, AttributeError):
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _refused(url: str, status: int, problem: str, hint: str | None) -> TridentError:
+    return TridentError(
+        Kind.INITIALIZATION,
+        "query-for-updates",
+        f"the boot server refused the Host Configuration ({status}): {problem}",
+        hint=hint or f"look at {url.removesuffix('/config')} on the boot server",
+    )
+
+
+def _unavailable(url: str, mac: str, problem: str, retry_for_s: float) -> TridentError:
+    return TridentError(
+        Kind.INITIALIZATION,
+        "query-for-updates",
+        f"no Host Configuration from {url} within {retry_for_s:g} s: {problem}",
+        hint=f"start the boot server, or declare {mac} with `trident-bootserver hosts add`",
+    )

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from agent.api.errors import Kind, TridentError
+from installer import fetch
+
+MAC = "52:54:00:00:00:01"
+Answer = tuple[int, bytes]
+
+
+class ScriptedServer(ThreadingHTTPServer):
+    """A boot server that gives the answers it was told to give, in order, the last one forever."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: list[Answer] = []
+        self.paths: list[str] = []
+        self.posted: list[dict[str, object]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def next_answer(self) -> Answer:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ScriptedServer
+
+    def do_GET(self) -> None:
+        self.server.paths.append(self.path)
+        self._send(*self.server.next_answer())
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.paths.append(self.path)
+        self.server.posted.append(json.loads(body))
+        self._send(*self.server.next_answer())
+
+    def _send(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def fetch_from(server: ScriptedServer, retry_for_s: float = 60) -> tuple[str, list[str]]:
+    told: list[str] = []
+    text = fetch.configuration(
+        server.url, MAC, retry_for_s=retry_for_s, pause=lambda _: None, tell=told.append
+    )
+    return text, told
+
+
+def test_the_configuration_of_this_mac_is_fetched(server: ScriptedServer) -> None:
+    server.answers = [(200, b"storage: {}\n")]
+    assert fetch_from(server) == ("storage: {}\n", [])
+    assert server.paths == [f"/v1/hosts/{MAC}/config"]
+
+
+def test_what_can_heal_is_tried_again_and_said(server: ScriptedServer) -> None:
+    undeclared = json.dumps({"error": "unknown machine"}).encode()
+    server.answers = [(503, b""), (404, undeclared), (200, b"image: {}\n")]
+    text, told = fetch_from(server)
+    assert text == "image: {}\n"
+    assert len(told) == 2
+    assert "HTTP status 503" in told[0]
+    assert "unknown machine" in told[1]
+
+
+def test_a_refusal_is_final_and_keeps_the_servers_words(server: ScriptedServer) -> None:
+    body = {"error": "this machine is installed", "hint": "trident-bootserver hosts reinstall"}
+    server.answers = [(409, json.dumps(body).encode())]
+    with pytest.raises(TridentError) as caught:
+        fetch_from(server)
+    assert "this machine is installed" in caught.value.message
+    assert caught.value.hint == "trident-bootserver hosts reinstall"
+    assert len(server.paths) == 1
+
+
+def test_a_redirect_is_not_followed(server: ScriptedServer) -> None:
+    server.answers = [(302, b"")]
+    with pytest.raises(TridentError, match="302"):
+        fetch_from(server)
+
+
+def test_giving_up_names_the_command_that_declares_the_machine(server: ScriptedServer) -> None:
+    server.answers = [(404, b"")]
+    with pytest.raises(TridentError) as caught:
+        fetch_from(server, retry_for_s=0)
+    assert f"declare {MAC}" in (caught.value.hint or "")
+
+
+def test_a_server_that_is_down_is_named_as_such() -> None:
+    with ScriptedServer() as stopped:
+        url = stopped.url
+    with pytest.raises(TridentError, match="does not answer"):
+        fetch.configuration(url, MAC, retry_for_s=0, pause=lambda _: None, tell=lambda _: None)
+
+
+@pytest.mark.parametrize("body", [b"x" * ((1 << 20) + 1), b"\xff\xfe"])
+def test_what_is_no_configuration_is_not_taken_for_one(server: ScriptedServer, body: bytes) -> None:
+    server.answers = [(200, body)]
+    with pytest.raises(TridentError) as caught:
+        fetch_from(server)
+    assert caught.value.identifier == "invalid-input/parse-host-configuration"
+
+
+def test_a_failure_is_reported_in_upstreams_form(server: ScriptedServer) -> None:
+    server.answers = [(201, b"OK")]
+    error = TridentError(Kind.INITIALIZATION, "link-down", "no link", hint="check the cable")
+    assert fetch.report_failure(server.url, MAC, error)
+    assert server.paths == [f"/v1/hosts/{MAC}/phonehome"]
+    assert server.posted[0]["state"] == "failed"
+    assert "check the cable" in str(server.posted[0]["message"])
+
+
+def test_a_report_nobody_takes_is_no_failure_of_its_own() -> None:
+    with ScriptedServer() as stopped:
+        url = stopped.url
+    error = TridentError(Kind.INITIALIZATION, "link-down", "no link")
+    assert not fetch.report_failure(url, MAC, error)
