@@ -93,8 +93,7 @@ class Context:
 
     def block_device_id(self, device_id: str) -> str:
         """The id of the real device behind `device_id`: resolves A/B pairs, leaves others alone."""
-        ab_update = self.configuration.storage.ab_update
-        for pair in ab_update.volume_pairs if ab_update else ():
+        for pair in self.configuration.storage.volume_pairs:
             if pair.id == device_id:
                 side_a = self.target_volume is Volume.A
                 return pair.volume_a_id if side_a else pair.volume_b_id
@@ -108,14 +107,9 @@ class Context:
         """
         real = self.block_device_id(device_id)
         storage = self.configuration.storage
-        named: dict[str, Path] = {}
-        if storage.raid:
-            named |= {array.id: Path("/dev/md") / array.name for array in storage.raid.software}
-        if storage.encryption:
-            for volume in storage.encryption.volumes:
-                named[volume.id] = Path("/dev/mapper") / volume.device_name
-        for verity in storage.verity:
-            named[verity.id] = Path("/dev/mapper") / f"{verity.name}_new"
+        named = {array.id: array.device_path for array in storage.raid.software}
+        named |= {volume.id: volume.device_path for volume in storage.encrypted_volumes}
+        named |= {verity.id: verity.staging_device_path for verity in storage.verity}
         path = self.facts.partition_paths.get(real) or named.get(real)
         if path is None:
             raise TridentError(
@@ -124,4 +118,4 @@ class Context:
                 f"the block device of '{device_id}' is not known at this point",
                 fields={"device_id": device_id},
             )
-        return path
+        return Path(path)

@@ -1,0 +1,145 @@
+"""Where log records go: standard error, the full log as JSON lines, and the boot server.
+
+`/var/log/trident-full.log` holds one JSON object a line at level TRACE and starts empty with each
+run. Under systemd, lines on standard error carry the `<N>` prefix that gives them a priority in
+the journal. Contents of configurations are never logged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.api.events import Event, OperationStarted, StepFailed, StepProgress, StepStarted
+
+TRACE = 5
+LEVELS = {
+    "OFF": logging.CRITICAL + 10,
+    "ERROR": logging.ERROR,
+    "WARN": logging.WARNING,
+    "INFO": logging.INFO,
+    "DEBUG": logging.DEBUG,
+    "TRACE": TRACE,
+}
+FULL_LOG = Path("/var/log/trident-full.log")
+METRICS_LOG = Path("/var/log/trident-metrics.jsonl")
+
+_NAMES = {
+    logging.CRITICAL: "error",
+    logging.ERROR: "error",
+    logging.WARNING: "warn",
+    logging.INFO: "info",
+    logging.DEBUG: "debug",
+    TRACE: "trace",
+}
+_PRIORITIES = {"error": 3, "warn": 4, "info": 6, "debug": 7, "trace": 7}
+_OWN = ("agent", "installer")
+
+log = logging.getLogger(__name__)
+
+
+def level_name(level: int) -> str:
+    """Upstream's lower-case name of a level; the nearest one below for odd numbers."""
+    return _NAMES[max((known for known in _NAMES if known <= level), default=TRACE)]
+
+
+def to_json(record: logging.LogRecord) -> bytes:
+    """One log record as a JSON object with upstream's keys."""
+    message = record.getMessage()
+    if record.exc_info:
+        message += "\n" + logging.Formatter().formatException(record.exc_info)
+    entry = {
+        "level": level_name(record.levelno),
+        "message": message,
+        "target": record.name,
+        "module": record.name,
+        "file": f"{Path(record.pathname).parent.name}/{record.filename}",
+        "line": record.lineno,
+        "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+    }
+    return json.dumps(entry, ensure_ascii=False).encode()
+
+
+class JsonFile(logging.Handler):
+    """Appends records to a file as JSON lines. A file that can't be written ends the handler."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(TRACE)
+        self._path = path
+        self._stream = path.open("wb", buffering=0)
+        path.chmod(0o600)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._stream.write(to_json(record) + b"\n")
+        except OSError:
+            self.handleError(record)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class Forward(logging.Handler):
+    """Hands each record's JSON to a function: the logstream."""
+
+    def __init__(self, post: Callable[[bytes], None]) -> None:
+        super().__init__(logging.DEBUG)
+        self._post = post
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._post(to_json(record))
+
+
+class _Priority(logging.Formatter):
+    """`<N>message`, as sd-daemon(3) describes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{_PRIORITIES[level_name(record.levelno)]}>"
+        return "\n".join(prefix + line for line in super().format(record).splitlines())
+
+
+def to_stderr(verbosity: str) -> None:
+    """Send our own records of `verbosity` (a key of LEVELS) and above to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(LEVELS[verbosity])
+    under_systemd = "JOURNAL_STREAM" in os.environ
+    style = "%(message)s" if under_systemd else "%(levelname)-7s %(message)s"
+    handler.setFormatter(_Priority(style) if under_systemd else logging.Formatter(style))
+    attach(handler)
+
+
+def attach(handler: logging.Handler) -> None:
+    """Let a handler see every record of our own packages."""
+    logging.addLevelName(TRACE, "TRACE")
+    for name in _OWN:
+        own = logging.getLogger(name)
+        own.setLevel(TRACE)
+        own.addHandler(handler)
+
+
+def detach(handler: logging.Handler) -> None:
+    """Undo `attach` and close the handler."""
+    for name in _OWN:
+        logging.getLogger(name).removeHandler(handler)
+    handler.close()
+
+
+def log_event(event: Event) -> None:
+    """An observer that writes the course of an operation into the log."""
+    match event:
+        case OperationStarted():
+            log.info("%s started (trident %s)", event.operation, event.version)
+        case StepStarted():
+            log.info("%s: %s", event.step, event.message)
+        case StepFailed():
+            log.error("%s failed after %.1f s", event.step, event.duration_s)
+        case StepProgress():
+            log.log(TRACE, "%s: %d of %d bytes", event.step, event.done_bytes, event.total_bytes)
+        case _:
+            log.debug("%s", event.type)
