@@ -1,0 +1,61 @@
+"""Checking and growing ext2/3/4 file systems (e2fsprogs)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.linux import json_output
+from agent.linux.run import run
+
+_CLEAN, _REPAIRED = 0, 1
+_TIMEOUT_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Superblock:
+    """The facts of an ext file system that sizing needs."""
+
+    uuid: str
+    block_bytes: int
+    blocks: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.block_bytes * self.blocks
+
+
+def check(device: Path) -> bool:
+    """Check and repair the whole unmounted file system; True when something was repaired.
+
+    Raises command-failed when errors are left (exit status 2 and above of e2fsck).
+    """
+    result = run(["e2fsck", "-f", "-y", device], ok=(_CLEAN, _REPAIRED), timeout_s=_TIMEOUT_S)
+    return result.returncode == _REPAIRED
+
+
+def grow(device: Path) -> None:
+    """Grow the file system to the size of its device. Needs a `check` just before."""
+    run(["resize2fs", device], timeout_s=_TIMEOUT_S)
+
+
+def superblock(device: Path) -> Superblock:
+    """Read the superblock of `device`."""
+    return parse(run(["dumpe2fs", "-h", device]).stdout)
+
+
+def parse(text: str) -> Superblock:
+    """The superblock in `dumpe2fs -h` output."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            values[name.strip()] = value.strip()
+    try:
+        return Superblock(
+            uuid=values["Filesystem UUID"],
+            block_bytes=int(values["Block size"]),
+            blocks=int(values["Block count"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise json_output.unexpected("dumpe2fs", str(error)) from error
