@@ -1,0 +1,166 @@
+"""The `os` and `managementOs` sections of the Host Configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, JsonValue
+
+from agent.api.model import CONTRACT, HostPath, Model, Sha384, Url
+
+
+class NetplanRenderer(StrEnum):
+    NETWORKD = "networkd"
+    NETWORK_MANAGER = "NetworkManager"
+    SRIOV = "sriov"
+
+
+NetplanDevices = Mapping[str, Mapping[str, JsonValue]]
+"""Definitions of one kind of device, by netplan id."""
+
+
+class Netplan(Model):
+    """A netplan v2 body. Only what the agent's rules look at is typed; the rest passes through."""
+
+    model_config = CONTRACT | ConfigDict(extra="allow")
+
+    version: int
+    renderer: NetplanRenderer | None = None
+    ethernets: NetplanDevices | None = None
+    bridges: NetplanDevices | None = None
+    bonds: NetplanDevices | None = None
+    vlans: NetplanDevices | None = None
+    wifis: NetplanDevices | None = None
+    tunnels: NetplanDevices | None = None
+    dummy_devices: NetplanDevices | None = Field(default=None, alias="dummy-devices")
+    vrfs: NetplanDevices | None = None
+
+    @property
+    def device_ids(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of section key and netplan id, in the order of the sections above."""
+        return tuple(
+            (field.alias or name, device_id)
+            for name, field in type(self).model_fields.items()
+            if name not in ("version", "renderer")
+            for device_id in getattr(self, name) or ()
+        )
+
+
+class SelinuxMode(StrEnum):
+    DISABLED = "disabled"
+    PERMISSIVE = "permissive"
+    ENFORCING = "enforcing"
+
+
+class Selinux(Model):
+    mode: SelinuxMode | None = None
+
+
+class LockedPassword(Model):
+    type: Literal["locked"] = "locked"
+
+
+class PlainTextPassword(Model):
+    type: Literal["dangerous-plain-text"]
+    value: str = Field(repr=False)
+
+
+class HashedPassword(Model):
+    type: Literal["dangerous-hashed"]
+    value: str = Field(repr=False)
+
+
+Password = Annotated[LockedPassword | PlainTextPassword | HashedPassword, Discriminator("type")]
+
+
+class SshMode(StrEnum):
+    BLOCK = "block"
+    KEY_ONLY = "key-only"
+    DANGEROUS_ALLOW_PASSWORD = "dangerous-allow-password"
+
+
+class User(Model):
+    name: str
+    password: Password = LockedPassword()
+    uid: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] | None = None
+    primary_group: str | None = None
+    secondary_groups: tuple[str, ...] = ()
+    ssh_public_keys: tuple[str, ...] = ()
+    ssh_mode: SshMode = SshMode.BLOCK
+    dangerous_password_expires_days: Annotated[int, Field(ge=0)] | None = None
+    startup_command: str | None = None
+    home_directory: str | None = None
+
+
+class AdditionalFile(Model):
+    """A file to write into the target: its content inline or read from `source`."""
+
+    destination: HostPath
+    content: str | None = None
+    source: HostPath | None = None
+    permissions: str | None = None
+    """Octal text with a leading 0, such as `0644`."""
+
+
+class LoadMode(StrEnum):
+    ALWAYS = "always"
+    AUTO = "auto"
+    DISABLE = "disable"
+    INHERIT = "inherit"
+
+
+class Module(Model):
+    name: str
+    load_mode: LoadMode = LoadMode.INHERIT
+    options: Mapping[str, str] = {}
+
+
+class Services(Model):
+    enable: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+
+
+class KernelCommandLine(Model):
+    extra_command_line: tuple[str, ...]
+
+
+class Extension(Model):
+    """A sysext or confext image."""
+
+    url: Url
+    sha384: Sha384
+    path: HostPath | None = None
+
+
+class UefiFallbackMode(StrEnum):
+    """When the default boot file of the ESP is replaced: at commit, at finalize, or never."""
+
+    CONSERVATIVE = "conservative"
+    OPTIMISTIC = "optimistic"
+    DISABLED = "disabled"
+
+
+NO_EXTRA_COMMAND_LINE: Final = KernelCommandLine(extra_command_line=())
+
+
+class Os(Model):
+    netplan: Netplan | None = None
+    selinux: Selinux = Selinux()
+    users: tuple[User, ...] = ()
+    additional_files: tuple[AdditionalFile, ...] = ()
+    hostname: str | None = None
+    modules: tuple[Module, ...] = ()
+    services: Services = Services()
+    kernel_command_line: KernelCommandLine = NO_EXTRA_COMMAND_LINE
+    sysexts: tuple[Extension, ...] = ()
+    confexts: tuple[Extension, ...] = ()
+    uefi_fallback: UefiFallbackMode = UefiFallbackMode.CONSERVATIVE
+
+
+class ManagementOs(Model):
+    """The OS that runs the installation."""
+
+    netplan: Netplan | None = None
+    users: tuple[User, ...] = ()

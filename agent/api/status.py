@@ -1,0 +1,106 @@
+"""The Host Status: what the agent remembers of a host. YAML, one document.
+
+Fields that this version does not know are kept when a status is read and written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from agent.api import load, yamltext
+from agent.api.errors import Kind, TridentError
+from agent.api.hostconfig import HostConfiguration
+from agent.api.model import CONTRACT, BlockDeviceId, HostPath, Model
+from agent.api.yamltext import YamlError
+
+
+class ServicingState(StrEnum):
+    NOT_PROVISIONED = "not-provisioned"
+    CLEAN_INSTALL_STAGED = "clean-install-staged"
+    CLEAN_INSTALL_FINALIZED = "clean-install-finalized"
+    AB_UPDATE_STAGED = "ab-update-staged"
+    AB_UPDATE_FINALIZED = "ab-update-finalized"
+    AB_UPDATE_HEALTH_CHECK_FAILED = "ab-update-health-check-failed"
+    RUNTIME_UPDATE_STAGED = "runtime-update-staged"
+    MANUAL_ROLLBACK_AB_STAGED = "manual-rollback-ab-staged"
+    MANUAL_ROLLBACK_AB_FINALIZED = "manual-rollback-ab-finalized"
+    MANUAL_ROLLBACK_RUNTIME_STAGED = "manual-rollback-runtime-staged"
+    PROVISIONED = "provisioned"
+
+
+class ServicingType(IntEnum):
+    """What an operation does to a host; the first four are ordered by how much."""
+
+    NO_ACTIVE_SERVICING = 0
+    RUNTIME_UPDATE = 1
+    AB_UPDATE = 2
+    CLEAN_INSTALL = 3
+    MANUAL_ROLLBACK_AB = 4
+    MANUAL_ROLLBACK_RUNTIME = 5
+
+    @property
+    def label(self) -> str:
+        """The name in documents and messages: `clean-install`."""
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def script_name(self) -> str:
+        """The value of SERVICING_TYPE in scripts: `clean_install`; `none` when nothing is done."""
+        return self.name.lower() if self else "none"
+
+
+class AbVolume(StrEnum):
+    """One side of every A/B volume pair."""
+
+    A = "volume-a"
+    B = "volume-b"
+
+    @property
+    def other(self) -> AbVolume:
+        return AbVolume.B if self is AbVolume.A else AbVolume.A
+
+
+class HostStatus(Model):
+    model_config = CONTRACT | ConfigDict(extra="allow")
+
+    spec: HostConfiguration = HostConfiguration()
+    spec_old: HostConfiguration = HostConfiguration()
+    servicing_state: ServicingState = ServicingState.NOT_PROVISIONED
+    last_error: JsonValue = None
+    """`TridentError.to_status()` of the last failed operation."""
+    partition_paths: Mapping[BlockDeviceId, HostPath] = {}
+    ab_active_volume: AbVolume | None = None
+    disk_uuids: Mapping[BlockDeviceId, UUID] = {}
+    install_index: int = Field(default=0, ge=0)
+    is_management_os: bool = False
+    trident_version: str | None = None
+
+
+def parse(text: str | bytes) -> HostStatus:
+    """Read a Host Status. Raises TridentError initialization/parse-host-status."""
+    try:
+        return load.build(HostStatus, yamltext.parse(text))
+    except (YamlError, load.ParseError) as error:
+        raise TridentError(
+            Kind.INITIALIZATION, "parse-host-status", f"the Host Status cannot be read: {error}"
+        ) from error
+
+
+def dump(status: HostStatus) -> str:
+    """The status as YAML text."""
+    plain: dict[str, JsonValue] = status.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True
+    )
+    always: dict[str, JsonValue] = {
+        "spec": {},
+        "servicingState": str(status.servicing_state),
+        "installIndex": status.install_index,
+    }
+    order = [field.alias or name for name, field in HostStatus.model_fields.items()]
+    merged = always | plain
+    known = {key: merged[key] for key in order if key in merged}
+    return yamltext.dump(known | merged)

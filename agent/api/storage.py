@@ -1,0 +1,295 @@
+"""The `storage` section of the Host Configuration: disks, arrays, volumes, filesystems.
+
+Models only say what a document may look like; whether its parts fit together is decided by
+`agent.check`. Device ids are names within the document, unique across all kinds of devices.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from agent.api.model import BlockDeviceId, HostPath, Model, Url
+from agent.api.parttypes import PartitionKind, PartitionType
+from agent.api.pcr import Pcr
+from agent.api.units import PartitionSize
+
+ROOT: Final = PurePosixPath("/")
+DEFAULT_ESP_MOUNT: Final = PurePosixPath("/boot/efi")
+DEFAULT_MOUNT_OPTIONS: Final = "defaults"
+
+
+class PartitionTableType(StrEnum):
+    GPT = "gpt"
+
+
+class Partition(Model):
+    """A partition to create."""
+
+    id: BlockDeviceId
+    type: PartitionType = PartitionKind.LINUX_GENERIC
+    size: PartitionSize
+    uuid: UUID | None = None
+    label: str | None = None
+
+    @property
+    def effective_label(self) -> str:
+        """The GPT name: the label, by default the id."""
+        return self.id if self.label is None else self.label
+
+
+class AdoptedPartition(Model):
+    """A partition that exists and is kept, found by its GPT name or its UUID."""
+
+    id: BlockDeviceId
+    match_label: str | None = None
+    match_uuid: UUID | None = None
+
+
+class Disk(Model):
+    id: BlockDeviceId
+    device: HostPath
+    partition_table_type: PartitionTableType
+    partitions: tuple[Partition, ...]
+    adopted_partitions: tuple[AdoptedPartition, ...] = ()
+
+
+class EncryptedVolume(Model):
+    id: BlockDeviceId
+    device_name: str
+    """Name below /dev/mapper."""
+    device_id: BlockDeviceId
+
+    @property
+    def device_path(self) -> PurePosixPath:
+        return PurePosixPath("/dev/mapper") / self.device_name
+
+
+class Encryption(Model):
+    recovery_key_url: Url | None = None
+    volumes: tuple[EncryptedVolume, ...]
+    pcrs: tuple[Pcr, ...]
+    clear_tpm_on_install: bool | None = None
+
+
+class RaidLevel(StrEnum):
+    RAID0 = "raid0"
+    RAID1 = "raid1"
+    RAID5 = "raid5"
+    RAID6 = "raid6"
+    RAID10 = "raid10"
+
+
+class SoftwareRaidArray(Model):
+    id: BlockDeviceId
+    name: str
+    level: RaidLevel
+    devices: tuple[BlockDeviceId, ...]
+
+    @property
+    def device_path(self) -> PurePosixPath:
+        return PurePosixPath("/dev/md") / self.name
+
+
+class Raid(Model):
+    software: tuple[SoftwareRaidArray, ...] = ()
+    sync_timeout: Annotated[int, Field(ge=0)] | None = None
+    """Seconds to wait for the arrays to be in sync."""
+
+
+class AbVolumePair(Model):
+    """Two volumes of which one is active; its id stands for whichever that is."""
+
+    id: BlockDeviceId
+    volume_a_id: BlockDeviceId
+    volume_b_id: BlockDeviceId
+
+
+class AbUpdate(Model):
+    volume_pairs: tuple[AbVolumePair, ...]
+
+
+class FileSystemSource(StrEnum):
+    NEW = "new"
+    ADOPTED = "adopted"
+    IMAGE = "image"
+
+
+class FileSystemType(StrEnum):
+    EXT4 = "ext4"
+    XFS = "xfs"
+    VFAT = "vfat"
+    NTFS = "ntfs"
+    TMPFS = "tmpfs"
+    AUTO = "auto"
+    OVERLAY = "overlay"
+    ISO9660 = "iso9660"
+
+    @property
+    def has_device(self) -> bool:
+        """Whether the filesystem lives on a block device."""
+        return self not in (FileSystemType.TMPFS, FileSystemType.OVERLAY)
+
+
+_TYPES: Final = {
+    FileSystemSource.NEW: tuple(
+        t for t in FileSystemType if t not in (FileSystemType.AUTO, FileSystemType.ISO9660)
+    ),
+    FileSystemSource.ADOPTED: tuple(t for t in FileSystemType if t.has_device),
+    FileSystemSource.IMAGE: (),
+}
+_DEFAULT_TYPE: Final = {
+    FileSystemSource.NEW: FileSystemType.EXT4,
+    FileSystemSource.ADOPTED: FileSystemType.AUTO,
+    FileSystemSource.IMAGE: None,
+}
+
+
+class OverrideEspMount(StrEnum):
+    """Whether a filesystem is the ESP: by its mount point, always, or never."""
+
+    USE_DEFAULT = "use-default"
+    OVERRIDE = "override"
+    BLOCK = "block"
+
+
+class MountPoint(Model):
+    path: HostPath
+    options: str = DEFAULT_MOUNT_OPTIONS
+
+    @property
+    def option_list(self) -> tuple[str, ...]:
+        return tuple(o for o in self.options.split(",") if o.strip())
+
+    @property
+    def read_only(self) -> bool:
+        return "ro" in self.option_list
+
+    @model_serializer(mode="wrap", when_used="json")
+    def _short(self, handler: SerializerFunctionWrapHandler) -> str | dict[str, Any]:
+        if self.options == DEFAULT_MOUNT_OPTIONS:
+            return str(self.path)
+        form: dict[str, Any] = handler(self)
+        return form
+
+
+def _mount_point(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+def _swap(value: object) -> object:
+    return {"deviceId": value} if isinstance(value, str) else value
+
+
+class FileSystem(Model):
+    device_id: BlockDeviceId | None = None
+    source: FileSystemSource = FileSystemSource.IMAGE
+    type: FileSystemType | None = None
+    mount_point: Annotated[MountPoint, BeforeValidator(_mount_point)] | None = None
+    override_esp_mount: OverrideEspMount = OverrideEspMount.USE_DEFAULT
+
+    @model_validator(mode="after")
+    def _coherent(self) -> FileSystem:
+        allowed = _TYPES[self.source]
+        if self.type is not None and self.type not in allowed:
+            if not allowed:
+                raise ValueError("a filesystem from the image takes its type from the image")
+            names = ", ".join(allowed)
+            raise ValueError(f"a filesystem with source '{self.source}' can be: {names}")
+        if self.override_esp_mount is OverrideEspMount.OVERRIDE and self.mount_point is None:
+            raise ValueError("overrideEspMount 'override' needs a mountPoint")
+        return self
+
+    @property
+    def effective_type(self) -> FileSystemType | None:
+        """The type with its default: ext4 for new, auto for adopted, None for image."""
+        return self.type or _DEFAULT_TYPE[self.source]
+
+    @property
+    def mount_path(self) -> PurePosixPath | None:
+        return self.mount_point.path if self.mount_point else None
+
+    @property
+    def is_root(self) -> bool:
+        return self.mount_path == ROOT
+
+    @property
+    def is_esp(self) -> bool:
+        """Whether this is the EFI system partition's filesystem."""
+        match self.override_esp_mount:
+            case OverrideEspMount.OVERRIDE:
+                return True
+            case OverrideEspMount.BLOCK:
+                return False
+            case OverrideEspMount.USE_DEFAULT:
+                return self.mount_path == DEFAULT_ESP_MOUNT
+
+    @property
+    def read_only(self) -> bool:
+        return self.mount_point is not None and self.mount_point.read_only
+
+
+class VerityCorruptionOption(StrEnum):
+    IO_ERROR = "io-error"
+    IGNORE = "ignore"
+    PANIC = "panic"
+    RESTART = "restart"
+
+
+class VerityDevice(Model):
+    id: BlockDeviceId
+    name: str
+    """Name below /dev/mapper; `root` or `usr`."""
+    data_device_id: BlockDeviceId
+    hash_device_id: BlockDeviceId
+    corruption_option: VerityCorruptionOption = VerityCorruptionOption.IO_ERROR
+
+    @property
+    def device_path(self) -> PurePosixPath:
+        return PurePosixPath("/dev/mapper") / self.name
+
+    @property
+    def staging_device_path(self) -> PurePosixPath:
+        """Where the device is opened while the new OS is being built."""
+        return PurePosixPath("/dev/mapper") / f"{self.name}_new"
+
+
+class Swap(Model):
+    device_id: BlockDeviceId
+
+
+class Storage(Model):
+    disks: tuple[Disk, ...] = ()
+    encryption: Encryption | None = None
+    raid: Raid = Raid()
+    ab_update: AbUpdate | None = None
+    filesystems: tuple[FileSystem, ...] = ()
+    verity: tuple[VerityDevice, ...] = ()
+    swap: tuple[Annotated[Swap, BeforeValidator(_swap)], ...] = ()
+
+    @property
+    def volume_pairs(self) -> tuple[AbVolumePair, ...]:
+        return self.ab_update.volume_pairs if self.ab_update else ()
+
+    @property
+    def encrypted_volumes(self) -> tuple[EncryptedVolume, ...]:
+        return self.encryption.volumes if self.encryption else ()
+
+    def filesystem_for(self, path: PurePosixPath) -> FileSystem | None:
+        """The filesystem that holds `path`: the one with the longest mount point above it."""
+        above = [
+            (len(fs.mount_path.parts), fs)
+            for fs in self.filesystems
+            if fs.mount_path is not None and path.is_relative_to(fs.mount_path)
+        ]
+        return max(above, key=lambda pair: pair[0])[1] if above else None
