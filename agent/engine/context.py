@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from agent.api.errors import Kind, TridentError
+from agent.api.hostconfig import HostConfiguration
+from agent.api.status import AbVolume, HostStatus, ServicingType
 
 if TYPE_CHECKING:
-    from agent.api.hostconfig import HostConfiguration
-    from agent.api.status import HostStatus
     from agent.cosi.reader import Cosi
 
 NEWROOT = Path("/mnt/newroot")
@@ -25,38 +25,14 @@ Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all); cheap, may be called from any thread."""
 
 
-class ServicingType(StrEnum):
-    """What kind of servicing a run performs. Values as in `runOn` of the Host Configuration."""
-
-    CLEAN_INSTALL = "clean-install"
-    AB_UPDATE = "ab-update"
-    RUNTIME_UPDATE = "runtime-update"
-
-    @property
-    def environment_value(self) -> str:
-        """The value of SERVICING_TYPE that scripts see (`clean_install`)."""
-        return self.value.replace("-", "_")
-
-
-class Volume(StrEnum):
-    """A side of an A/B pair."""
-
-    A = "volume-a"
-    B = "volume-b"
-
-    @property
-    def other(self) -> Volume:
-        return Volume.B if self is Volume.A else Volume.A
-
-
 @dataclass
 class Facts:
     """What execution learns about the host. The Host Status keeps it between runs."""
 
     partition_paths: dict[str, Path] = field(default_factory=dict)
     """Partition id -> `/dev/disk/by-partuuid/UUID`, once the partition exists."""
-    disk_uuids: dict[str, str] = field(default_factory=dict)
-    """Disk id -> GPT disk GUID, lower case."""
+    disk_uuids: dict[str, UUID] = field(default_factory=dict)
+    """Disk id -> GPT disk GUID."""
     install_index: int = 0
     """Which EFI directory pair is ours: 0 = AZLA/AZLB, 1 = AZL2A/AZL2B ..."""
 
@@ -71,31 +47,30 @@ class Context:
 
     configuration: HostConfiguration
     servicing: ServicingType
-    old_status: HostStatus | None = None
-    """The last Host Status of the datastore; None when there is none yet."""
+    old_status: HostStatus = field(default_factory=HostStatus)
+    """The last Host Status of the datastore; the default one when there is none yet."""
     image: Cosi | None = None
     """The opened OS image; None when the run writes none (finalize on its own, commit)."""
-    active: Volume | None = None
-    """The A/B side that is running; None before the first commit."""
     newroot: Path = NEWROOT
     facts: Facts = field(default_factory=Facts)
     progress: Progress = no_progress
     """Progress of the current step; `execute` sets it for each step."""
 
     @property
-    def target_volume(self) -> Volume:
+    def target_volume(self) -> AbVolume:
         """The side of every A/B pair that this run writes."""
-        if self.servicing is ServicingType.CLEAN_INSTALL or self.active is None:
-            return Volume.A
-        if self.servicing is ServicingType.AB_UPDATE:
-            return self.active.other
-        return self.active
+        active = self.old_status.ab_active_volume
+        if self.servicing is ServicingType.CLEAN_INSTALL or active is None:
+            return AbVolume.A
+        if self.servicing in (ServicingType.AB_UPDATE, ServicingType.MANUAL_ROLLBACK_AB):
+            return active.other
+        return active
 
     def block_device_id(self, device_id: str) -> str:
         """The id of the real device behind `device_id`: resolves A/B pairs, leaves others alone."""
         for pair in self.configuration.storage.volume_pairs:
             if pair.id == device_id:
-                side_a = self.target_volume is Volume.A
+                side_a = self.target_volume is AbVolume.A
                 return pair.volume_a_id if side_a else pair.volume_b_id
         return device_id
 
