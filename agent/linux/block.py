@@ -129,6 +129,15 @@ def holders(path: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in (sysfs(path) / "holders").iterdir()))
 
 
+def size_bytes(path: Path) -> int:
+    """Size of a block device (or file), by seeking to its end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_END)
+    finally:
+        os.close(descriptor)
+
+
 def in_exclusive_use(path: Path) -> bool:
     """Whether the kernel refuses an exclusive open: mounted, swap, or part of another device."""
     try:

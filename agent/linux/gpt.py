@@ -41,7 +41,7 @@ class Table:
 
 def parse(text: str) -> Table:
     """The table in `sfdisk --json` output."""
-    table = json_output.parse_object("sfdisk", text).object("partitiontable")
+    table = json_output.parse_object("sfdisk", text).child("partitiontable")
     sector_bytes = table.integer("sectorsize") or 512
     return Table(
         type=table.required_text("label"),

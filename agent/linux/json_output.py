@@ -65,7 +65,7 @@ class Fields:
         """A list of objects. Absent is empty."""
         return tuple(_object(self.tool, value) for value in self._items(key))
 
-    def object(self, key: str) -> Fields:
+    def child(self, key: str) -> Fields:
         """An object that must be there."""
         return _object(self.tool, self._values.get(key))
 
