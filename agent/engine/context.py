@@ -17,7 +17,7 @@ from agent.api.hostconfig import HostConfiguration
 from agent.api.status import AbVolume, HostStatus, ServicingType
 
 if TYPE_CHECKING:
-    from agent.cosi.reader import Cosi
+    from agent.cosi.reader import CosiImage
 
 NEWROOT = Path("/mnt/newroot")
 
@@ -49,7 +49,7 @@ class Context:
     servicing: ServicingType
     old_status: HostStatus = field(default_factory=HostStatus)
     """The last Host Status of the datastore; the default one when there is none yet."""
-    image: Cosi | None = None
+    image: CosiImage | None = None
     """The opened OS image; None when the run writes none (finalize on its own, commit)."""
     newroot: Path = NEWROOT
     facts: Facts = field(default_factory=Facts)

@@ -18,6 +18,8 @@ from agent.engine.context import Context
 class Phase(IntEnum):
     """When a step runs. Within a phase: subsystem order, then the order a subsystem gives."""
 
+    PRE_SERVICING = 0
+    """The operator's scripts that make the host ready; they run before the host is checked."""
     PREPARE = 1
     """Nothing is destroyed; everything that can fail early does so here."""
     CREATE = 2
@@ -71,26 +73,30 @@ class Step:
 
 
 class Subsystem(Protocol):
-    """One domain of servicing. `stage` and `finalize` are pure: they read the context only."""
+    """One domain of servicing, made anew for each run.
+
+    `validate` comes first and may keep what it found for `stage`; `stage` and `finalize` touch
+    nothing but the context and that.
+    """
 
     @property
     def name(self) -> str:
         """Stable name, the first part of its steps' names."""
         ...
 
-    def tools(self, context: Context) -> Sequence[str]:
+    def tools(self, context: Context, /) -> Sequence[str]:
         """Programs of the servicing OS that the steps call; checked before anything is touched."""
         ...
 
-    def validate(self, context: Context) -> None:
-        """Check against the host what can be checked by reading. Raises TridentError."""
+    def validate(self, context: Context, /) -> None:
+        """Check against the host all that can be checked by reading. Raises TridentError."""
         ...
 
-    def stage(self, context: Context) -> Sequence[Step]:
+    def stage(self, context: Context, /) -> Sequence[Step]:
         """The steps of staging, in order; their phases must not decrease."""
         ...
 
-    def finalize(self, context: Context) -> Sequence[Step]:
+    def finalize(self, context: Context, /) -> Sequence[Step]:
         """The steps of finalizing (phase FINALIZE). May run in a later process than `stage`:
         `context.image` can be None and `context.facts` come from the Host Status."""
         ...

@@ -1,0 +1,85 @@
+"""Runs an operator's script: bounded in time and kept output, its process group killed.
+
+Standard output and error are one stream. However much a script writes, only the end is kept; a
+child left behind in its process group does not outlive it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.linux.run import spawn
+
+KEPT_BYTES = 64 << 10
+_CHUNK_BYTES = 4096
+_DRAIN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a script ended. `returncode` is None when it ran out of time and was killed."""
+
+    returncode: int | None
+    output: str
+    """The last KEPT_BYTES of what it wrote."""
+    output_bytes: int
+    """How much it wrote in all."""
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    timeout_s: float,
+    env: Mapping[str, str],
+    chroot: Path | None = None,
+) -> Outcome:
+    """Run a script to its end or its time limit. Raises missing-binary, command-could-not-execute.
+
+    `argv[0]` is the interpreter; with `chroot` all paths are inside that root directory.
+    """
+    words = [os.fspath(word) for word in argv]
+    if chroot is not None:
+        words = ["chroot", os.fspath(chroot), *words]
+    reader, writer = os.pipe()
+    tail = _Tail(reader)
+    try:
+        with spawn(words, log=Path(f"/proc/self/fd/{writer}"), env=env) as process:
+            os.close(writer)
+            writer = -1
+            returncode = process.wait(timeout_s)
+            process.signal(signal.SIGKILL)
+    finally:
+        if writer >= 0:
+            os.close(writer)
+        tail.close()
+    return Outcome(returncode, tail.text(), tail.total_bytes)
+
+
+class _Tail:
+    """Reads a pipe to its end in a thread and keeps the last bytes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._chunks: deque[bytes] = deque(maxlen=KEPT_BYTES // _CHUNK_BYTES + 1)
+        self.total_bytes = 0
+        self._thread = threading.Thread(target=self._read, name="script-output", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while chunk := os.read(self._descriptor, _CHUNK_BYTES):
+            self.total_bytes += len(chunk)
+            self._chunks.append(chunk)
+        os.close(self._descriptor)
+
+    def close(self) -> None:
+        """Wait for the end of the stream; a stray process that keeps it open is not waited for."""
+        self._thread.join(_DRAIN_S)
+
+    def text(self) -> str:
+        return b"".join(tuple(self._chunks))[-KEPT_BYTES:].decode("utf-8", "replace")

@@ -1,0 +1,87 @@
+"""The agent itself in the target: where its datastore is, and that datastore's first row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agent import datastore, settings
+from agent.api.errors import Kind, TridentError
+from agent.api.hostconfig import DEFAULT_DATASTORE
+from agent.api.status import HostStatus
+from agent.engine.context import Context
+from agent.engine.subsystem import Effect, Phase, Step, Verb
+from agent.linux import files
+
+
+class Management:
+    """Writes trident.conf, and at finalize the datastore that `trident commit` will find.
+
+    `final_status` gives the status that the target starts with. It is stored before the firmware
+    is told to boot the target: whatever power cut comes between, the target knows what it is.
+    """
+
+    name = "management"
+
+    def __init__(self, final_status: Callable[[Context], HostStatus]) -> None:
+        self._final_status = final_status
+
+    def tools(self, _: Context) -> Sequence[str]:
+        return ()
+
+    def validate(self, _: Context) -> None:
+        """Nothing here depends on the servicing host."""
+
+    def stage(self, context: Context) -> Sequence[Step]:
+        return (
+            Step(
+                "management/settings",
+                Phase.CONFIGURE,
+                "configuring the agent of the target",
+                _write_settings,
+                (Effect(Verb.WRITE, str(settings.CONFIGURATION)),)
+                if _path(context) != Path(DEFAULT_DATASTORE)
+                else (),
+            ),
+        )
+
+    def finalize(self, context: Context) -> Sequence[Step]:
+        return (
+            Step(
+                "management/datastore",
+                Phase.FINALIZE,
+                "storing the Host Status in the target",
+                self._persist,
+                (Effect(Verb.WRITE, str(_path(context))),),
+            ),
+        )
+
+    def _persist(self, context: Context) -> None:
+        target = files.inside(context.newroot, _path(context))
+        datastore.persist(self._final_status(context), target)
+
+
+def _path(context: Context) -> Path:
+    return Path(context.configuration.trident.datastore_path)
+
+
+def _write_settings(context: Context) -> None:
+    """Leave a trident.conf that agrees with the Host Configuration.
+
+    Raises image-bad-agent-configuration when the image's own says something else.
+    """
+    wanted = settings.Settings(datastore=_path(context))
+    target = files.inside(context.newroot, settings.CONFIGURATION)
+    present = settings.load(target)
+    if present == wanted:
+        return
+    if present != settings.Settings():
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "image-bad-agent-configuration",
+            f"the image's {settings.CONFIGURATION} puts the datastore at {present.datastore}, "
+            f"the Host Configuration at {wanted.datastore}",
+            hint="correct trident.datastorePath or remove the file from the image",
+        )
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    files.write(target, settings.render(wanted), mode=0o644)
