@@ -1,0 +1,175 @@
+"""Small COSI images made from nothing: a GPT, an ESP and a root whose bytes are only noise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import zstandard
+
+from agent.cosi import tar
+from agent.cosi.gpt import ESP, LINUX_DATA
+from agent.cosi.reader import MARKER, METADATA
+
+SECTOR = 512
+ENTRY_COUNT = 128
+
+
+@dataclass(frozen=True)
+class Entry:
+    type: UUID
+    first_lba: int
+    last_lba: int
+    name: str = ""
+
+
+def gpt_bytes(
+    entries: list[Entry], disk_sectors: int, sector: int = SECTOR, *, entry_count: int = ENTRY_COUNT
+) -> bytes:
+    """Protective MBR, header and entries: the front of a disk."""
+    table = bytearray(128 * entry_count)
+    for index, entry in enumerate(entries):
+        struct.pack_into(
+            "<16s16sQQQ72s",
+            table,
+            128 * index,
+            entry.type.bytes_le,
+            UUID(int=0x1000 + index).bytes_le,
+            entry.first_lba,
+            entry.last_lba,
+            0,
+            entry.name.encode("utf-16-le"),
+        )
+    table_sectors = -(-len(table) // sector)
+    header = bytearray(92)
+    struct.pack_into(
+        "<8sIIIIQQQQ16sQIII",
+        header,
+        0,
+        b"EFI PART",
+        0x10000,
+        92,
+        0,
+        0,
+        1,
+        disk_sectors - 1,
+        2 + table_sectors,
+        disk_sectors - 2 - table_sectors,
+        UUID(int=0xD15C).bytes_le,
+        2,
+        entry_count,
+        128,
+        zlib.crc32(table),
+    )
+    struct.pack_into("<I", header, 16, zlib.crc32(header))
+    mbr = bytearray(sector)
+    mbr[446 + 4] = 0xEE
+    mbr[510:512] = b"\x55\xaa"
+    return bytes(mbr) + bytes(header) + bytes(sector - 92) + bytes(table)
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    """Half compressible, half random, always the same."""
+    source = random.Random(seed)
+    return b"".join(
+        source.randbytes(64) + bytes([source.randrange(4)]) * 64 for _ in range(-(-size // 128))
+    )[:size]
+
+
+def compress(data: bytes, window_log: int = 22, level: int = 3) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level, window_log=window_log, write_checksum=True
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One image: where it is in the archive, and its bytes, raw and compressed."""
+
+    path: str
+    raw: bytes
+    packed: bytes
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "compressedSize": len(self.packed),
+            "uncompressedSize": len(self.raw),
+            "sha384": hashlib.sha384(self.packed).hexdigest(),
+        }
+
+
+def piece(path: str, raw: bytes) -> Piece:
+    return Piece(path, raw, compress(raw))
+
+
+def sample_pieces(esp_bytes: int = 20_000, root_bytes: int = 60_000) -> list[Piece]:
+    """GPT, ESP and root. The root's size is no multiple of a sector on purpose."""
+    entries = [Entry(ESP, 64, 127, "esp"), Entry(LINUX_DATA, 128, 511, "root")]
+    return [
+        piece("images/gpt.rawzst", gpt_bytes(entries, 1024)),
+        piece("images/esp.rawzst", noise(esp_bytes, 2)),
+        piece("images/root.rawzst", noise(root_bytes, 3)),
+    ]
+
+
+def metadata_of(pieces: list[Piece]) -> dict[str, Any]:
+    """Valid metadata of version 1.2 for GPT, ESP and root."""
+    gpt, esp, root = (entry.described() for entry in pieces)
+    return {
+        "version": "1.2",
+        "osArch": "x86_64",
+        "osRelease": "ID=debian\n",
+        "images": [
+            {
+                "image": esp,
+                "mountPoint": "/boot/efi",
+                "fsType": "vfat",
+                "fsUuid": "C3D4-250D",
+                "partType": str(ESP),
+            },
+            {
+                "image": root,
+                "mountPoint": "/",
+                "fsType": "ext4",
+                "fsUuid": "88d2fa9b-7a32-450a-a9f8-aa9c3de79298",
+                "partType": str(LINUX_DATA),
+            },
+        ],
+        "osPackages": [{"name": "bash", "version": "5.2", "release": "1", "arch": "amd64"}],
+        "bootloader": {"type": "grub"},
+        "disk": {
+            "size": 1024 * SECTOR,
+            "type": "gpt",
+            "lbaSize": SECTOR,
+            "gptRegions": [
+                {"image": gpt, "type": "primary-gpt"},
+                {"image": esp, "type": "partition", "number": 1},
+                {"image": root, "type": "partition", "number": 2},
+            ],
+        },
+        "compression": {"maxWindowLog": 22},
+    }
+
+
+def entry(name: str, data: bytes) -> bytes:
+    return tar.encode_header(name, len(data)) + data + bytes(-len(data) % tar.BLOCK_BYTES)
+
+
+def archive(members: list[tuple[str, bytes]]) -> bytes:
+    return b"".join(entry(name, data) for name, data in members) + bytes(2 * tar.BLOCK_BYTES)
+
+
+def cosi_bytes(pieces: list[Piece] | None = None, metadata: dict[str, Any] | None = None) -> bytes:
+    """A complete COSI file."""
+    pieces = sample_pieces() if pieces is None else pieces
+    document = json.dumps(metadata_of(pieces) if metadata is None else metadata).encode()
+    members = [(MARKER, b""), (METADATA, document)]
+    return archive(members + [(entry.path, entry.packed) for entry in pieces])
