@@ -113,6 +113,21 @@ def sysfs(path: Path) -> Path:
     return (_SYS_DEV / f"{os.major(number)}:{os.minor(number)}").resolve(strict=True)
 
 
+def partition_of(path: Path) -> tuple[Path, int]:
+    """The disk that a partition is on, and its number there. Raises get-partition-number."""
+    directory = sysfs(path)
+    try:
+        number = int((directory / "partition").read_text())
+    except FileNotFoundError as error:
+        raise TridentError(
+            Kind.SERVICING,
+            "get-partition-number",
+            f"{path} is not a partition of a disk",
+            fields={"path": str(path)},
+        ) from error
+    return Path("/dev") / directory.parent.name.replace("!", "/"), number
+
+
 def sequence(path: Path) -> int | None:
     """The kernel's `diskseq`: another number for every disk that ever had this name.
 
