@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from agent.api.errors import Kind, TridentError
-from agent.linux import block, efibootmgr, efivars
+from agent.linux import block, efibootmgr, efivars, probe
 from agent.linux.efibootmgr import Entry, State
 
 PROBE_BYTES = 1024
@@ -42,10 +42,11 @@ class Target:
     """Path on the partition, with backslashes."""
 
 
-def target_on(esp: Path, partition_uuid: str, label: str, loader: str) -> Target:
+def target_on(esp: Path, label: str, loader: str) -> Target:
     """The target on the ESP with the device node `esp`. Raises get-partition-number."""
     disk, number = block.partition_of(esp.resolve())
-    return Target(label, disk, number, partition_uuid.lower(), loader)
+    uuid = probe.signature(esp).partition_uuid or ""
+    return Target(label, disk, number, uuid.lower(), loader)
 
 
 def stale(state: State, target: Target) -> tuple[Entry, ...]:
@@ -108,8 +109,8 @@ def install(target: Target, position: Position) -> Entry:
     Raises create-boot-entry, update-boot-order.
     """
     before = efibootmgr.read()
-    for entry in stale(before, target):
-        efibootmgr.delete(entry.number)
+    for old in stale(before, target):
+        efibootmgr.delete(old.number)
     cleaned = efibootmgr.read()
     after = efibootmgr.create(target.disk, target.partition_number, target.label, target.loader)
     entry = created(cleaned, after, target)

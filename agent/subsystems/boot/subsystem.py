@@ -154,7 +154,6 @@ def _set_entries(context: Context) -> None:
     firmware.install(
         firmware.target_on(
             device,
-            partition_uuid=device.name,
             label=_label(context, index),
             loader=names.loader_path(index, context.target_volume, _machine()),
         ),
