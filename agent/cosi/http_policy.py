@@ -154,11 +154,11 @@ class Patience:
             self._spent_s, self._fresh_bytes, self._failures = 0.0, 0, 0
         self._window_s += seconds
         self._window_bytes += count
-        if self._window_s >= _RATE_WINDOW_S:
+        if self._window_s >= min(_RATE_WINDOW_S, self._limit_s):
             rate = self._window_bytes / self._window_s
             self._window_s, self._window_bytes = 0.0, 0
             if rate < _RATE_BYTES_PER_S:
-                raise Passing(f"the server sends {rate:.0f} bytes/s")
+                raise Passing(f"the server sends only {rate:.0f} bytes/s")
 
     def failed(self, error: Exception, seconds: float, url: str) -> float:
         """Account for a failed attempt that took `seconds`; seconds to wait before the next.
