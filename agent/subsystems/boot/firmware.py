@@ -12,8 +12,8 @@ from enum import Enum
 from pathlib import Path
 
 from agent.api.errors import Kind, TridentError
-from agent.linux import block, efibootmgr, efivars, probe
-from agent.linux.efibootmgr import Entry, State
+from agent.linux import block, bootvars, efibootmgr, efivars, probe
+from agent.linux.bootvars import Entry, State
 
 PROBE_BYTES = 1024
 """More than the variables that an installation adds take."""
@@ -73,9 +73,9 @@ def ordered(order: tuple[str, ...], number: str, position: Position) -> tuple[st
     """BootOrder with the entry `number` at its position."""
     match position:
         case Position.FIRST:
-            return efibootmgr.first([number], order)
+            return bootvars.first([number], order)
         case Position.LAST:
-            return efibootmgr.last([number], order)
+            return bootvars.last([number], order)
         case Position.UNCHANGED:
             return order
 
@@ -108,11 +108,12 @@ def install(target: Target, position: Position) -> Entry:
 
     Raises create-boot-entry, update-boot-order.
     """
-    before = efibootmgr.read()
+    before = bootvars.read()
     for old in stale(before, target):
         efibootmgr.delete(old.number)
-    cleaned = efibootmgr.read()
-    after = efibootmgr.create(target.disk, target.partition_number, target.label, target.loader)
+    cleaned = bootvars.read()
+    efibootmgr.create(target.disk, target.partition_number, target.label, target.loader)
+    after = bootvars.read()
     entry = created(cleaned, after, target)
     if entry is None:
         raise TridentError(
@@ -128,7 +129,7 @@ def install(target: Target, position: Position) -> Entry:
     order = ordered(after.order, entry.number, position)
     if order != after.order:
         efibootmgr.set_order(order)
-    wrong = problems(efibootmgr.read(), entry.number, position)
+    wrong = problems(bootvars.read(), entry.number, position)
     if wrong:
         raise _order_error(wrong)
     return entry
@@ -139,15 +140,15 @@ def confirm() -> Entry | None:
 
     None when the firmware does not say which one that was. Raises update-boot-order.
     """
-    state = efibootmgr.read()
+    state = bootvars.read()
     current = next((entry for entry in state.entries if entry.number == state.current), None)
     if current is None:
         return None
     same = [current.number, *(entry.number for entry in state.labelled(current.label))]
-    order = efibootmgr.first(same, state.order)
+    order = bootvars.first(same, state.order)
     if order != state.order:
         efibootmgr.set_order(order)
-        kept = efibootmgr.read().order
+        kept = bootvars.read().order
         if kept[:1] != (current.number,):
             raise _order_error((f"BootOrder is {','.join(kept)} after it was set",))
     return current
