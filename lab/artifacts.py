@@ -1,0 +1,60 @@
+"""The images a scenario needs, from `trident-iso` (which keeps them in its cache).
+
+Everything goes over the command line: the lab knows the programs from outside only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.linux.run import run
+from lab import paths
+from lab.errors import LabError
+from lab.scenario import Bootloader
+
+_BUILD_LIMIT_S = 1800.0
+
+
+@dataclass(frozen=True)
+class OsImage:
+    """A sample OS: raw GPT disk and the COSI file made of it."""
+
+    raw: Path
+    cosi: Path
+    sha384: str
+    """SHA-384 of the COSI file's metadata.json: what a Host Configuration names."""
+
+
+def live() -> Path:
+    """The folder of the servicing image set, built or from the cache. Needs root."""
+    folder = paths.build("lab") / "live"
+    _iso("live", "--output", str(folder))
+    return folder
+
+
+def os_image(bootloader: Bootloader, version: str) -> OsImage:
+    """A sample OS image, built or from the cache. Needs root."""
+    stem = paths.build("lab") / f"os-{bootloader}-{version}"
+    raw, cosi = stem.with_suffix(".raw"), stem.with_suffix(".cosi")
+    _iso("os-image", "--bootloader", bootloader, "--version", version, "--output", str(raw))
+    _iso("cosi", "build", str(raw), "--output", str(cosi))
+    return OsImage(raw, cosi, metadata_sha384(cosi))
+
+
+def metadata_sha384(cosi: Path) -> str:
+    """SHA-384 of the metadata.json inside a COSI file, in lower-case hexadecimal."""
+    with tarfile.open(cosi) as archive:
+        stream = archive.extractfile("metadata.json")
+        if stream is None:
+            raise LabError(f"{cosi} holds no metadata.json")
+        return hashlib.sha384(stream.read()).hexdigest()
+
+
+def _iso(*words: str) -> None:
+    argv = [str(paths.program("trident-iso")), *words]
+    result = run(argv, timeout_s=_BUILD_LIMIT_S, ok=range(256))
+    if result.returncode != 0:
+        raise LabError(f"trident-iso {words[0]} failed: {result.stderr[-2048:].strip()}")

@@ -1,0 +1,189 @@
+"""A machine's hardware as a value, and the QEMU command line that makes it. Pure.
+
+Hardware: q35, two CPUs, serial line to a log file and a socket, i6300esb watchdog (reset on
+expiry), random number generator. Sizes: MiB for memory, bytes for disks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from lab import firmware
+from lab.firmware import Firmware
+
+
+class Bus(StrEnum):
+    """How a disk is attached."""
+
+    VIRTIO = "virtio"
+    NVME = "nvme"
+    AHCI = "ahci"
+    USB = "usb"
+
+
+class NicModel(StrEnum):
+    """Network adapters: QEMU device names."""
+
+    VIRTIO = "virtio-net-pci"
+    E1000E = "e1000e"
+
+
+class BootFirst(StrEnum):
+    """Which kind of device the firmware is told to try first."""
+
+    NETWORK = "network"
+    DISK = "disk"
+    FIRMWARE = "firmware"
+    """Tell it nothing: its own BootOrder holds."""
+
+
+class Caching(StrEnum):
+    """QEMU's disk cache modes: `unsafe` ignores flushes, `writeback` keeps what was flushed."""
+
+    UNSAFE = "unsafe"
+    WRITEBACK = "writeback"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """One disk: `image` is a file on the host, raw or qcow2."""
+
+    image: Path
+    serial: str
+    bus: Bus = Bus.VIRTIO
+    format: str = "raw"
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Nic:
+    """One network adapter, plugged into a tap of the rack."""
+
+    mac: str
+    tap: str
+    model: NicModel = NicModel.VIRTIO
+
+
+@dataclass(frozen=True)
+class DirectKernel:
+    """Start this kernel without any boot loader (toolbox only)."""
+
+    kernel: Path
+    initrd: Path
+    command_line: str
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Everything QEMU is told about a machine, but where its sockets are."""
+
+    name: str
+    uuid: str
+    firmware: Firmware = Firmware.UEFI
+    memory_mib: int = 2048
+    cpus: int = 2
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    boot_first: BootFirst = BootFirst.NETWORK
+    caching: Caching = Caching.UNSAFE
+    direct_kernel: DirectKernel | None = None
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The host side of a machine: its NVRAM, log and control sockets."""
+
+    nvram: Path
+    serial_log: Path
+    serial_socket: Path
+    qmp_socket: Path
+    tpm_arguments: tuple[str, ...] = field(default=())
+
+
+def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[str]:
+    """The whole QEMU command line. Resets restart the guest: there is no `-no-reboot`."""
+    return [
+        "qemu-system-x86_64",
+        "-name", hardware.name,
+        "-machine", firmware.machine_type(hardware.firmware),
+        "-accel", accelerator,
+        "-cpu", "host" if accelerator == "kvm" else "max",
+        "-smp", str(hardware.cpus),
+        "-m", str(hardware.memory_mib),
+        "-uuid", hardware.uuid,
+        "-nodefaults", "-display", "none", "-vga", "none",
+        "-rtc", "base=utc",
+        "-fw_cfg", "name=opt/org.tianocore/IPv6Support,string=n",
+        *firmware.qemu_arguments(hardware.firmware, wiring.nvram),
+        "-chardev", f"socket,id=serial0,path={wiring.serial_socket},server=on,wait=off,"
+        f"logfile={wiring.serial_log},logappend=on",
+        "-serial", "chardev:serial0",
+        "-qmp", f"unix:{wiring.qmp_socket},server=on,wait=off",
+        "-device", "virtio-rng-pci",
+        "-device", "i6300esb", "-action", "watchdog=reset",
+        *wiring.tpm_arguments,
+        *_disks(hardware),
+        *_nics(hardware),
+        *_direct_kernel(hardware.direct_kernel),
+    ]  # fmt: skip
+
+
+def _disks(hardware: Hardware) -> list[str]:
+    arguments: list[str] = []
+    if any(disk.bus is Bus.USB for disk in hardware.disks):
+        arguments += ["-device", "qemu-xhci,id=xhci"]
+    for number, disk in enumerate(hardware.disks):
+        index = _boot_index(hardware, BootFirst.DISK, number)
+        arguments += [
+            "-drive",
+            f"if=none,id=disk{number},format={disk.format},cache={hardware.caching},discard=unmap,"
+            f"readonly={'on' if disk.read_only else 'off'},file={disk.image}",
+            "-device", _disk_device(disk, number) + index,
+        ]  # fmt: skip
+    return arguments
+
+
+def _disk_device(disk: Disk, number: int) -> str:
+    drive = f"drive=disk{number},serial={disk.serial}"
+    match disk.bus:
+        case Bus.VIRTIO:
+            return f"virtio-blk-pci,{drive}"
+        case Bus.NVME:
+            return f"nvme,{drive}"
+        case Bus.AHCI:
+            return f"ide-hd,bus=ide.{number},{drive}"
+        case Bus.USB:
+            return f"usb-storage,bus=xhci.0,{drive}"
+
+
+def _nics(hardware: Hardware) -> list[str]:
+    arguments: list[str] = []
+    for number, nic in enumerate(hardware.nics):
+        device = f"{nic.model},netdev=net{number},mac={nic.mac}"
+        if hardware.firmware is not Firmware.BIOS and nic.model is NicModel.VIRTIO:
+            device += ",romfile="  # OVMF drives virtio itself; QEMU's iPXE would take over
+        arguments += [
+            "-netdev", f"tap,id=net{number},ifname={nic.tap},script=no,downscript=no",
+            "-device", device + _boot_index(hardware, BootFirst.NETWORK, number),
+        ]  # fmt: skip
+    return arguments
+
+
+def _boot_index(hardware: Hardware, kind: BootFirst, number: int) -> str:
+    if hardware.boot_first is BootFirst.FIRMWARE:
+        return ""
+    behind = 0 if hardware.boot_first is kind else 100
+    return f",bootindex={1 + behind + number}"
+
+
+def _direct_kernel(direct: DirectKernel | None) -> list[str]:
+    if direct is None:
+        return []
+    return [
+        "-kernel", str(direct.kernel),
+        "-initrd", str(direct.initrd),
+        "-append", direct.command_line,
+    ]  # fmt: skip

@@ -1,0 +1,393 @@
+"""Scenario files: which machines, what is served, what is done and what must hold. Pure models.
+
+One YAML file is one scenario; unknown keys are refused. docs/lab.md explains every key.
+Sizes are MiB, times seconds, fractions 0..1, patterns Python regular expressions.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from lab.errors import LabError
+from lab.firmware import Firmware
+from lab.qemu import BootFirst, Bus, Caching, NicModel
+
+NAME = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
+_MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Limit = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Model(BaseModel):
+    """Base: frozen, unknown keys refused, camelCase keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
+    )
+
+
+class OneOf(Model):
+    """A mapping of which exactly one key is given."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> OneOf:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(f"exactly one of {', '.join(_keys(type(self)))} must be given")
+        return self
+
+    @property
+    def verb(self) -> str:
+        """The one key that was given, in camelCase."""
+        return to_camel(next(iter(self.model_fields_set)))
+
+    @property
+    def value(self) -> Any:
+        """What the one key was given."""
+        return getattr(self, next(iter(self.model_fields_set)))
+
+
+class Bootloader(StrEnum):
+    """Variants of the sample image."""
+
+    GRUB = "grub"
+    UKI = "uki"
+
+
+class Damage(Model):
+    """What is broken in the served copy of an image."""
+
+    flip_bit_at: Fraction | None = None
+    """Flip one bit at this fraction of the root file system's compressed bytes."""
+    truncate_to: Fraction | None = None
+    """Cut the file off at this fraction of its length."""
+
+
+class Image(Model):
+    """One sample OS image to build and serve; placeholders `${NAME.url}`, `${NAME.sha384}`."""
+
+    bootloader: Bootloader = Bootloader.GRUB
+    version: str = "1"
+    damage: Damage | None = None
+    served: bool = True
+    """False: known to the Host Configuration, but the server answers 404."""
+
+
+class DiskContent(StrEnum):
+    """What is on a disk before the first power-on."""
+
+    BLANK = "blank"
+    OS = "os"
+    """A bootable OS: the sample image `image` written to it."""
+
+
+class Disk(Model):
+    """A disk of a machine."""
+
+    bus: Bus = Bus.VIRTIO
+    size_mib: int = Field(default=8192, ge=64, le=65536)
+    serial: str = Field(default="TRIDENT0", pattern=r"^[A-Za-z0-9]{1,20}$")
+    content: DiskContent = DiskContent.BLANK
+    snapshot: str | None = None
+    """Start from the disk and NVRAM that an earlier `snapshot` step kept under this name."""
+
+
+class Machine(Model):
+    """A machine of the rack."""
+
+    name: str = Field(default="machine", pattern=r"^[a-z0-9-]{1,20}$")
+    mac: str = Field(default="52:54:00:77:00:01", pattern=_MAC.pattern)
+    firmware: Firmware = Firmware.UEFI
+    memory_mib: int = Field(default=2048, ge=256, le=8192)
+    cpus: int = Field(default=2, ge=1, le=8)
+    disks: tuple[Disk, ...] = (Disk(),)
+    nic: NicModel = NicModel.VIRTIO
+    tpm: bool = False
+    boot_first: BootFirst = BootFirst.NETWORK
+    caching: Caching = Caching.UNSAFE
+    boot_uri: str | None = None
+    """UEFI HTTP boot of this URL at the first start, as if typed into the firmware's setup."""
+    declared: bool = True
+    """Whether the boot server is told of this machine before it starts."""
+    host_configuration: dict[str, Any] | None = None
+    """None: the default one (docs/lab.md)."""
+
+
+class Server(Model):
+    """The boot server of the rack."""
+
+    dhcp: str = Field(default="server", pattern="^(server|proxy)$")
+    loader: str = Field(default="ipxe", pattern="^(ipxe|shim)$")
+    foreign_dhcp: bool = False
+    """A second DHCP server (dnsmasq) in the rack hands out the addresses."""
+    settings: dict[str, Any] = {}
+    """More settings of `trident-bootserver serve`, merged into its file."""
+
+
+class Condition(Model):
+    """Something to wait for on one machine; exactly one of the first five keys."""
+
+    machine: str | None = None
+    """None: the first machine."""
+    state: str | None = None
+    console: Pattern | None = None
+    event: str | None = None
+    """`source/event` of the timeline: `agent/operation-done`, counted from the last power-on."""
+    progress: Fraction | None = None
+    """At least this fraction of the root file system is written."""
+    shell: bool | None = None
+    """A root shell answers on the serial console."""
+    limit_seconds: Limit = 300
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> Condition:
+        given = [self.state, self.console, self.event, self.progress, self.shell]
+        if sum(one is not None for one in given) != 1:
+            raise ValueError("exactly one of state, console, event, progress, shell must be given")
+        return self
+
+
+class PowerOn(Model):
+    """Power on; `first` overrides what the firmware tries first."""
+
+    machine: str | None = None
+    first: BootFirst | None = None
+
+
+class OnMachine(Model):
+    """A step that names nothing but its machine."""
+
+    machine: str | None = None
+
+
+class GuestCommand(Model):
+    """A shell command in the guest, and what must come of it."""
+
+    machine: str | None = None
+    command: str
+    status: int | None = 0
+    contains: Pattern | None = None
+    lacks: Pattern | None = None
+    limit_seconds: Limit = 120
+
+
+class CutPower(Model):
+    """Pull the plug, at once or when something happened."""
+
+    machine: str | None = None
+    when: Condition | None = None
+
+
+class StopServer(Model):
+    """Stop the boot server: SIGTERM, or SIGKILL with `kill`."""
+
+    kill: bool = False
+    when: Condition | None = None
+
+
+class SetHostConfiguration(Model):
+    """Store another Host Configuration for a machine; `refused` when the server must refuse."""
+
+    machine: str | None = None
+    host_configuration: dict[str, Any]
+    refused: Pattern | None = None
+
+
+class Snapshot(Model):
+    """Keep the disks and NVRAM of a powered-off machine under a name."""
+
+    machine: str | None = None
+    name: str = Field(pattern=NAME.pattern)
+
+
+class Serve(Model):
+    """Put the undamaged image into the served folder (from now on, or again)."""
+
+    image: str = "image"
+
+
+class Nothing(Model):
+    """A step without particulars: `{}`."""
+
+
+class Step(OneOf):
+    """One step: exactly one key."""
+
+    power_on: PowerOn | None = None
+    power_off: OnMachine | None = None
+    reset: OnMachine | None = None
+    cut_power: CutPower | None = None
+    wait: Condition | None = None
+    run: GuestCommand | None = None
+    damage: dict[str, Damage] | None = None
+    stop_server: StopServer | None = None
+    serve: Serve | None = None
+    start_server: Nothing | None = None
+    set_host_configuration: SetHostConfiguration | None = None
+    reinstall: OnMachine | None = None
+    snapshot: Snapshot | None = None
+    network_first: OnMachine | None = None
+    """Move the network entries to the front of the firmware's BootOrder (machine off)."""
+
+
+class Text(Model):
+    """Patterns that a text must contain or must not contain."""
+
+    machine: str | None = None
+    contains: tuple[Pattern, ...] = ()
+    lacks: tuple[Pattern, ...] = ()
+
+
+class Timeline(Model):
+    """`source/event` names; `contains` in this order, other events may lie between."""
+
+    machine: str | None = None
+    contains: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    since_power_on: bool = False
+    """Only events since the last power-on count."""
+
+
+class BootEntries(Model):
+    """Patterns for titles in NVRAM; `first` for the entry that heads BootOrder."""
+
+    machine: str | None = None
+    contains: tuple[Pattern, ...] = ()
+    lacks: tuple[Pattern, ...] = ()
+    first: Pattern | None = None
+
+
+class Value(Model):
+    """A value in the Host Status, named by its path (`spec.storage.disks.0.id`)."""
+
+    machine: str | None = None
+    path: str
+    equals: Any = None
+
+
+class LastError(Model):
+    """What the server holds as the machine's last error; patterns over its JSON."""
+
+    machine: str | None = None
+    contains: tuple[Pattern, ...] = ()
+
+
+class DiskState(Model):
+    """The SHA-384 of a disk is that of before the first power-on."""
+
+    machine: str | None = None
+    serial: str = "TRIDENT0"
+
+
+class RangeStart(Model):
+    """A request for a served image began above this byte."""
+
+    machine: str | None = None
+    above: int = 0
+
+
+class BootCount(Model):
+    """How many times the guest's kernel started in the whole run."""
+
+    machine: str | None = None
+    equals: int
+
+
+class State(Model):
+    """The machine's state at the server."""
+
+    machine: str | None = None
+    equals: str
+
+
+class Expectation(OneOf):
+    """One thing that must hold at the end: exactly one key."""
+
+    state: State | None = None
+    timeline: Timeline | None = None
+    console: Text | None = None
+    host_status: Value | None = None
+    boot_entries: BootEntries | None = None
+    disk_unchanged: DiskState | None = None
+    guest: GuestCommand | None = None
+    range_start: RangeStart | None = None
+    boot_count: BootCount | None = None
+    last_error: LastError | None = None
+
+
+class Scenario(Model):
+    """A scenario file."""
+
+    description: str
+    smoke: bool = False
+    """Part of the small set that every `make test` runs."""
+    limit_seconds: Limit = 900
+    server: Server = Server()
+    images: dict[str, Image] = {"image": Image()}
+    machines: tuple[Machine, ...] = Field(default=(Machine(),), min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1)
+    expect: tuple[Expectation, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Scenario:
+        names = [machine.name for machine in self.machines]
+        macs = [machine.mac for machine in self.machines]
+        if len(set(names)) != len(names) or len(set(macs)) != len(macs):
+            raise ValueError("names and mac addresses of machines must differ")
+        for part in (*self.steps, *self.expect):
+            named = getattr(part.value, "machine", None)
+            if named is not None and named not in names:
+                raise ValueError(f"{part.verb} names the unknown machine '{named}'")
+        return self
+
+
+def parse(text: str) -> Scenario:
+    """Parse a scenario. Raises LabError with every finding and its path."""
+    try:
+        return Scenario.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise LabError(f"not YAML: {error}") from error
+    except ValidationError as error:
+        findings = [
+            f"{'.'.join(str(part) for part in one['loc']) or 'scenario'}: {one['msg']}"
+            for one in error.errors()
+        ]
+        raise LabError("not a scenario: " + "; ".join(findings), hint="see docs/lab.md") from error
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario file. Raises LabError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"{path} cannot be read: {error}") from error
+    try:
+        return parse(text)
+    except LabError as error:
+        raise LabError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of scenario files."""
+    return Scenario.model_json_schema(by_alias=True)
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,143 @@
+"""All scenarios, one at a time, resumable; the outcome is a table with dates and figures.
+
+What passed is remembered in `build/vm/results.json` with a fingerprint of the checkout, so a
+suite that was interrupted goes on where it was. An infrastructure failure is run once more, and
+the table counts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.linux.run import run as run_command
+from lab import paths, report, runner, scenario
+from lab.report import Report, Result
+
+INFRASTRUCTURE_RUNS = 2
+_NOT_INPUT = (":!docs", ":!changelog.d", ":!*.md")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    scenario: str
+    result: str
+    seconds: float
+    date: str
+    fingerprint: str
+    commit: str
+    infrastructure_failures: int
+    figures: str
+    reason: str | None = None
+
+
+def run(results: Path, *, smoke: bool) -> int:
+    """Run what has not passed yet; 0 when every scenario holds."""
+    store = paths.build("vm") / "results.json"
+    rows = load(store)
+    mark, commit = fingerprint()
+    wanted = {
+        path.stem: scenario.load(path)
+        for path in sorted((paths.checkout() / "tests/vm/scenarios").glob("*.yaml"))
+    }
+    chosen = [name for name, one in wanted.items() if one.smoke or not smoke]
+    for name in chosen:
+        if passed(rows.get(name), mark):
+            print(f"{name}: passed before at this state of the checkout")
+            continue
+        rows[name] = _run_one(name, wanted[name], mark, commit)
+        save(store, rows)
+        write_table(results, [rows[one] for one in chosen if one in rows])
+    write_table(results, [rows[name] for name in chosen])
+    broken = [name for name in chosen if rows[name].result != Result.PASSED]
+    print(f"{len(chosen) - len(broken)} of {len(chosen)} scenarios passed; table: {results}")
+    return 1 if broken else 0
+
+
+def passed(row: Row | None, mark: str) -> bool:
+    """Whether a scenario passed with the checkout as it is now."""
+    return row is not None and row.result == Result.PASSED and row.fingerprint == mark
+
+
+def fingerprint() -> tuple[str, str]:
+    """A hash of everything that can change an outcome, and the commit's short name."""
+    git = ["git", "-C", str(paths.checkout())]
+    tree = run_command([*git, "ls-files", "-s", "--", ".", *_NOT_INPUT]).stdout_bytes
+    changes = run_command([*git, "diff", "HEAD", "--", ".", *_NOT_INPUT]).stdout_bytes
+    commit = run_command([*git, "rev-parse", "--short", "HEAD"]).stdout.strip()
+    return hashlib.sha256(tree + b"\0" + changes).hexdigest(), commit + ("+" if changes else "")
+
+
+def load(store: Path) -> dict[str, Row]:
+    """The remembered rows by scenario."""
+    if not store.exists():
+        return {}
+    return {row["scenario"]: Row(**row) for row in json.loads(store.read_text(encoding="utf-8"))}
+
+
+def save(store: Path, rows: dict[str, Row]) -> None:
+    """Remember rows; the file is replaced at once."""
+    fresh = store.with_suffix(".new")
+    fresh.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1))
+    fresh.replace(store)
+
+
+def table(rows: list[Row]) -> str:
+    """The Markdown table."""
+    lines = [
+        "# Virtual machine scenarios",
+        "",
+        "Written by `trident-lab suite` (`make test-vm`). Times include setting up; images come",
+        "from the cache. `infra` counts runs that the virtual hardware broke (guest kernel crash).",
+        "",
+        "| scenario | result | seconds | infra | figures | date (UTC) | commit |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.scenario} | {row.result} | {row.seconds:.0f} | {row.infrastructure_failures} "
+        f"| {row.figures} | {row.date} | {row.commit} |"
+        for row in rows
+    ]
+    reasons = [f"- {row.scenario}: {row.reason}" for row in rows if row.reason]
+    return "\n".join([*lines, *(["", "Not passed:", "", *reasons] if reasons else [])]) + "\n"
+
+
+def write_table(path: Path, rows: list[Row]) -> None:
+    """Write the table; its folder is made if missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(table(rows), encoding="utf-8")
+
+
+def figures(told: Report) -> str:
+    """Times of the steps that waited, and how often a kernel started."""
+    waited = [f"{step.seconds:.0f}" for step in told.steps if step.step == "wait"]
+    starts = ", ".join(str(machine.kernel_starts) for machine in told.machines)
+    return f"waits {' + '.join(waited) or '0'} s; kernel starts {starts or '0'}"
+
+
+def _run_one(name: str, wanted: scenario.Scenario, mark: str, commit: str) -> Row:
+    broken = 0
+    while True:
+        told = runner.run(name, wanted)
+        report.write(paths.build("vm/reports") / f"{name}.json", told.to_json())
+        if told.result is not Result.INFRASTRUCTURE:
+            break
+        broken += 1
+        if broken == INFRASTRUCTURE_RUNS:
+            break
+    return Row(
+        scenario=name,
+        result=str(told.result),
+        seconds=round(told.seconds, 1),
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        fingerprint=mark,
+        commit=commit,
+        infrastructure_failures=broken,
+        figures=figures(told),
+        reason=told.reason,
+    )

@@ -1,0 +1,50 @@
+"""The expectations of a scenario: one function a key, each answers None or a complaint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lab import checks, disks, scenario
+from lab.session import Bench, Session
+
+
+def complaint(session: Session, expectation: scenario.Expectation) -> str | None:
+    """None when the expectation holds. Raises LabError when that cannot be found out."""
+    bench = session.bench(expectation.value.machine)
+    return _KEYS[expectation.verb](session, bench, expectation.value)
+
+
+def _timeline(_session: Session, bench: Bench, wanted: scenario.Timeline) -> str | None:
+    events = bench.record.timeline if bench.record else ()
+    return checks.timeline(wanted, bench.new_events() if wanted.since_power_on else events)
+
+
+def _range_start(_session: Session, bench: Bench, wanted: scenario.RangeStart) -> str | None:
+    return checks.range_start(wanted, bench.record.timeline if bench.record else ())
+
+
+def _disk_unchanged(_session: Session, bench: Bench, wanted: scenario.DiskState) -> str | None:
+    now = disks.sha384(bench.disk(wanted.serial).image)
+    return None if now == bench.initial_sha384[wanted.serial] else "the disk changed"
+
+
+def _boot_count(_session: Session, bench: Bench, wanted: scenario.BootCount) -> str | None:
+    seen = bench.kernel_starts()
+    return None if seen == wanted.equals else f"a kernel started {seen} times"
+
+
+_KEYS: dict[str, Callable[[Session, Bench, Any], str | None]] = {
+    "state": lambda _session, bench, wanted: checks.state(wanted, bench.record),
+    "timeline": _timeline,
+    "console": lambda _session, bench, wanted: checks.text(wanted, bench.machine.console.text()),
+    "hostStatus": lambda _session, bench, wanted: checks.host_status(wanted, bench.record),
+    "bootEntries": lambda _session, bench, wanted: checks.boot_entries(
+        wanted, bench.machine.nvram()
+    ),
+    "diskUnchanged": _disk_unchanged,
+    "guest": lambda session, _bench, wanted: checks.guest(wanted, session.run(wanted)),
+    "rangeStart": _range_start,
+    "bootCount": _boot_count,
+    "lastError": lambda _session, bench, wanted: checks.last_error(wanted, bench.record),
+}

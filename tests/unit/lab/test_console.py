@@ -1,0 +1,74 @@
+"""What is read off a serial line."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from lab.console import Answer, Console, find_crash, parse_transfer
+from lab.errors import InfrastructureFailed, ScenarioFailed
+
+
+def transfer(output: bytes, status: int = 0) -> str:
+    digest = hashlib.sha256(output).hexdigest()
+    return f"{status}\n{digest}  -\n{base64.encodebytes(output).decode()}"
+
+
+def test_output_crosses_the_line_as_it_was():
+    assert parse_transfer(transfer(b"two\nlines\n", 3)) == Answer(3, "two\nlines\n")
+    assert parse_transfer(transfer(b"")) == Answer(0, "")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda body: body.replace("\n", "\n[   12.3] usb 1-1: new device\n", 2),
+        lambda body: body[:-6] + "\n",
+        lambda _body: "",
+        lambda body: "x" + body,
+    ],
+)
+def test_a_garbled_transfer_is_noticed(spoil):
+    assert parse_transfer(spoil(transfer(b"some output that matters"))) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "is_crash"),
+    [
+        ("[   10.1] Oops: 0002 [#1] PREEMPT SMP", True),
+        ("[   10.1] BUG: unable to handle page fault", True),
+        ("[   10.1] Kernel panic - not syncing: Fatal exception", True),
+        ("[   10.1] Kernel panic - not syncing: Attempted to kill init!", False),
+        ("[   10.1] Kernel panic - not syncing: VFS: Unable to mount root fs", False),
+        ("DEBUG: all is well", False),
+    ],
+)
+def test_only_the_kernels_own_crashes_count_as_crashes(line: str, is_crash: bool):
+    assert (find_crash(f"before\n{line}\nafter") is not None) is is_crash
+
+
+def test_terminal_escapes_and_carriage_returns_are_left_out(tmp_path: Path):
+    log = tmp_path / "log"
+    log.write_bytes(b"\x1b[2J\x1b[01;01H\x1b[=3h>>Start \x1b[0mPXE\r\n")
+    assert ">>Start PXE\n" in Console(log, tmp_path / "none").text()
+
+
+def test_waiting_ends_at_the_limit_and_names_the_pattern(tmp_path: Path):
+    console = Console(tmp_path / "log", tmp_path / "none")
+    with pytest.raises(ScenarioFailed, match="login"):
+        console.wait_for("login:", limit_s=0.01)
+
+
+def test_waiting_ends_at_once_when_the_kernel_crashes(tmp_path: Path):
+    log = tmp_path / "log"
+    log.write_text("Oops: 0002 [#1]\n")
+    with pytest.raises(InfrastructureFailed, match="0002"):
+        Console(log, tmp_path / "none").wait_for("login:", limit_s=60)
+
+
+def test_typing_at_a_machine_that_is_off_is_refused(tmp_path: Path):
+    with pytest.raises(InfrastructureFailed, match="type"):
+        Console(tmp_path / "log", tmp_path / "none").type("hello\r")
