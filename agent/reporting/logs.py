@@ -39,6 +39,8 @@ _NAMES = {
 }
 _PRIORITIES = {"error": 3, "warn": 4, "info": 6, "debug": 7, "trace": 7}
 _OWN = ("agent", "installer")
+SHOWN_BY_DOOR = {"shown_by_door": True}
+"""`extra` of a record that the command line shows itself: it stays off standard error."""
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,7 @@ def to_stderr(verbosity: str) -> None:
     """Send our own records of `verbosity` (a key of LEVELS) and above to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(LEVELS[verbosity])
+    handler.addFilter(lambda record: not hasattr(record, "shown_by_door"))
     under_systemd = "JOURNAL_STREAM" in os.environ
     style = "%(message)s" if under_systemd else "%(levelname)-7s %(message)s"
     handler.setFormatter(_Priority(style) if under_systemd else logging.Formatter(style))

@@ -49,7 +49,7 @@ class Reports:
 
     def failed(self, error: TridentError, host_status: str | None) -> None:
         """Tell everybody that the operation failed, and why."""
-        log.error("%s", error.render())
+        log.error("%s", error.render(), extra=logs.SHOWN_BY_DOOR)
         self.recorder.operation_failed(error)
         if self.phonehome:
             self.phonehome.report(State.FAILED, error.render(), host_status)

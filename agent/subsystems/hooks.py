@@ -42,7 +42,7 @@ class Hooks:
         return ("chroot",)
 
     def validate(self, context: Context) -> None:
-        """All files that are named by path can be read. Raises load-script, load-additional-file."""
+        """All files named by path can be read. Raises load-script, load-additional-file."""
         for path in _script_paths(context):
             _load(path, "load-script", "scripts")
         for path in _file_sources(context):

@@ -1,0 +1,199 @@
+"""What each `trident` command does with its arguments. Errors become exit statuses here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from pydantic import JsonValue
+
+from agent import datastore, settings
+from agent.api import dump, load, yamltext
+from agent.api import status as host_status
+from agent.api.errors import Kind, TridentError
+from agent.api.hostconfig import HostConfiguration
+from agent.cli import FAILED, OK, STILL_UP
+from agent.linux import files
+from agent.reporting import logs
+
+Command = Callable[[argparse.Namespace], int]
+
+log = logging.getLogger(__name__)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; any failure is printed to standard error."""
+    logs.to_stderr(arguments.verbosity)
+    signal.signal(signal.SIGTERM, _terminate)
+    command: Command = _COMMANDS[arguments.command]
+    try:
+        return command(arguments)
+    except TridentError as error:
+        return _fail(arguments, error)
+    except KeyboardInterrupt:
+        return _fail(arguments, _interrupted("SIGINT"))
+    except BrokenPipeError:
+        return FAILED
+    except Exception as defect:  # the door: whatever it is, the operator gets a report
+        log.debug("defect", exc_info=defect)
+        panic = TridentError(
+            Kind.INTERNAL,
+            "panic",
+            f"{type(defect).__name__}: {defect}",
+            hint="this is a defect of the agent: run again with --verbosity DEBUG and report it",
+        )
+        return _fail(arguments, panic)
+
+
+def _fail(arguments: argparse.Namespace, error: TridentError) -> int:
+    print(error.render(), file=sys.stderr)
+    path: Path | None = getattr(arguments, "error", None)
+    if path is not None:
+        files.write(path, _error_text(error), mode=0o600)
+    return STILL_UP if error.code == "reboot-timeout" else FAILED
+
+
+def _error_text(error: TridentError) -> str:
+    """The error as YAML, in upstream's form."""
+    value: dict[str, JsonValue] = json.loads(json.dumps(error.to_status()))
+    return yamltext.dump(value)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends the operation like a failure: mounts come off, the failure is recorded."""
+    raise _interrupted("SIGTERM")
+
+
+def _interrupted(name: str) -> TridentError:
+    return TridentError(
+        Kind.SERVICING,
+        "interrupted",
+        f"stopped by {name}",
+        hint="run the command again; it starts from the beginning",
+    )
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from agent.check import findings, report
+    from agent.check.support import unsupported
+    from agent.check.validate import validate
+
+    try:
+        document = load.load_file_document(arguments.config)
+    except load.ParseError as error:
+        found = findings.of_parse_error(error)
+    else:
+        hc = document.configuration
+        found = validate(hc, document.positions) + [
+            replace(item.located(document.positions), severity=findings.Severity.WARNING)
+            for item in unsupported(hc)
+        ]
+    as_json = arguments.format == "json"
+    sys.stdout.write(report.json(found) if as_json else report.text(found, str(arguments.config)))
+    return FAILED if findings.errors(found) else OK
+
+
+def _schema(_: argparse.Namespace) -> int:
+    schema = HostConfiguration.model_json_schema(by_alias=True)
+    print(json.dumps(schema, indent=2))
+    return OK
+
+
+def _install(arguments: argparse.Namespace) -> int:
+    from agent.servicing import install, reboot
+    from agent.servicing.operation import Operation
+
+    if arguments.multiboot:
+        raise _unsupported("--multiboot", "installing beside another system")
+    configuration = load.load_file(arguments.config)
+    operations = frozenset(Operation(name) for name in arguments.allowed_operations)
+    if arguments.plan:
+        plan = install.preview(configuration, operations)
+        as_json = arguments.format == "json"
+        print(json.dumps(plan.to_json(), indent=2) if as_json else plan.to_text())
+        return OK
+    request = install.InstallRequest(configuration, operations, datastore=settings.load().datastore)
+    try:
+        outcome = install.run(request)
+    finally:
+        _write_status(arguments.status, request.datastore)
+    if outcome.reboot:
+        reboot.reboot()
+    return OK
+
+
+def _update(_: argparse.Namespace) -> int:
+    raise _unsupported("update", "updating an installed system")
+
+
+def _commit(arguments: argparse.Namespace) -> int:
+    from agent.servicing import commit
+
+    request = commit.CommitRequest(settings.load().datastore)
+    try:
+        commit.run(request)
+    finally:
+        _write_status(arguments.status, request.datastore)
+    return OK
+
+
+def _get(arguments: argparse.Namespace) -> int:
+    with datastore.opened(settings.load().datastore) as store:
+        status = store.latest() or host_status.HostStatus()
+    match arguments.kind:
+        case "configuration":
+            text = dump.dump(status.spec)
+        case "last-error":
+            error = status.last_error
+            text = yamltext.dump(error) if isinstance(error, dict) else "null\n"
+        case _:
+            text = host_status.dump(status)
+    if arguments.outfile is not None:
+        files.write(arguments.outfile, text, mode=0o600)
+    else:
+        sys.stdout.write(text)
+    return OK
+
+
+def _start_network(arguments: argparse.Namespace) -> int:
+    from agent.servicing import network
+
+    network.start(load.load_file(arguments.config))
+    return OK
+
+
+def _write_status(path: Path | None, store_path: Path) -> None:
+    """Write the Host Status as it is now, also after a failure; nothing when there is none."""
+    if path is None or not store_path.exists():
+        return
+    with datastore.opened(store_path) as store:
+        status = store.latest()
+    if status is not None:
+        files.write(path, host_status.dump(status), mode=0o600)
+
+
+def _unsupported(what: str, feature: str) -> TridentError:
+    return TridentError(
+        Kind.UNSUPPORTED_CONFIGURATION,
+        "unsupported-configuration",
+        f"{what}: this version does not support {feature}",
+        hint="nothing was changed; use a version that supports it",
+    )
+
+
+_COMMANDS: dict[str, Command] = {
+    "validate": _validate,
+    "schema": _schema,
+    "install": _install,
+    "update": _update,
+    "commit": _commit,
+    "get": _get,
+    "start-network": _start_network,
+}

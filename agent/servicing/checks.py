@@ -1,0 +1,66 @@
+"""What is checked before anything is touched, each check one function that raises."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+from agent.api.errors import Kind, TridentError
+from agent.api.hostconfig import HostConfiguration
+from agent.check import findings, support
+from agent.check.validate import validate
+from agent.cosi.metadata import CosiMetadata
+from agent.cosi.source import Source, open_source
+from agent.engine.context import Context
+from agent.engine.subsystem import Subsystem
+from agent.linux import efivars, tools
+
+OPEN_PATIENCE_S = 60.0
+"""How long an image server that cannot be reached is retried before the install is refused."""
+_ALWAYS = ("findmnt", "mount", "umount", "udevadm", "efibootmgr", "chroot")
+
+log = logging.getLogger(__name__)
+
+
+def require_valid(configuration: HostConfiguration) -> None:
+    """Raise one error with everything that is wrong with the configuration; log what is odd."""
+    found = validate(configuration)
+    findings.require_clean(found)
+    for finding in found:
+        log.warning("%s: %s", finding.path, finding.message)
+
+
+def require_supported(configuration: HostConfiguration) -> None:
+    """Raise unsupported-configuration for what this version cannot do."""
+    findings.require_clean(support.unsupported(configuration))
+
+
+def source(configuration: HostConfiguration, url: str) -> Source:
+    """Open the image's source: it can be reached and read by ranges. Raises load-cosi."""
+    timeout_s = configuration.internal_params.http_connection_timeout_seconds
+    return open_source(url, connect_timeout_s=timeout_s, open_patience_s=OPEN_PATIENCE_S)
+
+
+def require_architecture(metadata: CosiMetadata) -> None:
+    """Raise unless the image is for this machine's processor."""
+    machine = os.uname().machine
+    if metadata.os_arch != machine:
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "mismatched-architecture",
+            f"the image is for {metadata.os_arch}, this machine is {machine}",
+            hint="name an image for this machine's architecture in image.url",
+            fields={"expected": machine, "actual": str(metadata.os_arch)},
+        )
+
+
+def require_firmware() -> None:
+    """Raise unless the machine was booted by UEFI and its variables can be written."""
+    efivars.require()
+
+
+def require_tools(subsystems: Sequence[Subsystem], context: Context) -> None:
+    """Raise one missing-binary error that names every absent program the run needs."""
+    needed = {tool for subsystem in subsystems for tool in subsystem.tools(context)}
+    tools.check(needed | set(_ALWAYS))

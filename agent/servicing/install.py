@@ -1,0 +1,270 @@
+"""`install`: turns a Host Configuration into an installed machine. Clean installs only.
+
+Order, and what a power cut leaves behind:
+
+1. everything that can be checked is checked; nothing was touched;
+2. the disks are rewritten, the target is configured: the machine boots what it booted before, or
+   nothing; the same install can be run again;
+3. finalize stores the Host Status in the target, then tells the firmware to boot it: in between
+   the machine boots the old way, and the same install can be run again.
+
+The caller reboots: `agent.servicing.reboot.reboot()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent import datastore
+from agent.api.errors import Kind, TridentError
+from agent.api.errors import context as while_doing
+from agent.api.hostconfig import DEFAULT_DATASTORE, HostConfiguration
+from agent.api.status import HostStatus, ServicingState, ServicingType
+from agent.cosi import reader
+from agent.cosi.reader import CosiImage
+from agent.datastore import Datastore
+from agent.engine import newroot, plan
+from agent.engine.context import Context
+from agent.engine.execute import execute
+from agent.engine.plan import Plan
+from agent.engine.subsystem import Phase, Subsystem
+from agent.reporting.recorder import Observer
+from agent.reporting.reports import Reports, reporting
+from agent.servicing import checks, lock, safety, statuses
+from agent.servicing.operation import (
+    ALL_OPERATIONS,
+    Operation,
+    Outcome,
+    recorded,
+    require_root,
+)
+from agent.servicing.subsystems import Subsystems
+
+NAME = "install"
+
+
+@dataclass(frozen=True)
+class InstallRequest:
+    """What to install and what is allowed."""
+
+    configuration: HostConfiguration
+    operations: frozenset[Operation] = ALL_OPERATIONS
+    observers: tuple[Observer, ...] = ()
+    """Called with each event, in order, in the thread that works; quick, must not raise."""
+    datastore: Path = Path(DEFAULT_DATASTORE)
+    """The servicing system's own, temporary datastore."""
+    log_directory: Path | None = Path("/var/log")
+
+
+def run(request: InstallRequest) -> Outcome:
+    """Install, or the half of it that is allowed. `reboot` is set when the target is to be booted.
+
+    Destroys what is on the disks of the Host Configuration. Leaves the target unmounted.
+    Raises TridentError; the failure is then in the datastore and was reported.
+    """
+    require_root()
+    with (
+        lock.servicing_lock(NAME),
+        reporting(
+            NAME,
+            request.configuration,
+            request.observers,
+            log_directory=request.log_directory,
+        ) as reports,
+        ExitStack() as stack,
+    ):
+        record = _Record(request.datastore)
+        with recorded(reports, record.failure):
+            checks.require_valid(request.configuration)
+            checks.require_supported(request.configuration)
+            safety.require_servicing_system(
+                safety.CMDLINE.read_text(), overridden=safety.OVERRIDE.exists()
+            )
+            record.open(stack, request)
+            status = _run_allowed(request, record, reports)
+        reboot = (
+            status.servicing_state is ServicingState.CLEAN_INSTALL_FINALIZED
+            and not request.configuration.internal_params.no_transition
+        )
+        reports.recorder.operation_done(str(status.servicing_state), reboot=reboot)
+        return Outcome(status, reboot)
+
+
+def preview(configuration: HostConfiguration, operations: frozenset[Operation]) -> Plan:
+    """What `run` would do here: reads disks and the image's metadata, touches nothing.
+
+    Raises what `run` would raise before its first destructive step, as far as reading tells.
+    """
+    checks.require_valid(configuration)
+    checks.require_supported(configuration)
+    with _opened(configuration) as image:
+        context = Context(configuration, ServicingType.CLEAN_INSTALL, image=image)
+        checks.require_architecture(image.metadata)
+        subsystems = Subsystems.for_install()
+        checks.require_tools(subsystems.ordered, context)
+        return _plan(context, subsystems.ordered, operations)
+
+
+class _Record:
+    """The datastore of a run, as far as it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._store: Datastore | None = None
+
+    def open(self, stack: ExitStack, request: InstallRequest) -> None:
+        """Open the temporary datastore. Raises clean-install-on-provisioned-host."""
+        store = stack.enter_context(datastore.created(request.datastore))
+        latest = store.latest()
+        if latest is not None and not latest.is_management_os:
+            raise TridentError(
+                Kind.INVALID_INPUT,
+                "clean-install-on-provisioned-host",
+                f"the datastore {request.datastore} belongs to an installed host",
+                hint="boot the servicing image and install from there",
+            )
+        self._store = store
+
+    def latest(self) -> HostStatus:
+        """The status so far; a fresh one when there is none."""
+        latest = self._store.latest() if self._store else None
+        return latest or HostStatus(is_management_os=True)
+
+    def save(self, status: HostStatus) -> HostStatus:
+        if self._store:
+            self._store.append(status)
+        return status
+
+    def failure(self, error: TridentError) -> HostStatus | None:
+        """Store the error with the status; None when the datastore was not reached."""
+        if self._store is None:
+            return None
+        return self.save(self.latest().model_copy(update={"last_error": error.to_status()}))
+
+
+def _run_allowed(request: InstallRequest, record: _Record, reports: Reports) -> HostStatus:
+    """Stage and finalize as allowed; neither is a successful nothing."""
+    status = record.latest()
+    if Operation.STAGE in request.operations:
+        return _stage(request, record, reports)
+    if Operation.FINALIZE in request.operations:
+        return _finalize_staged(request, record, reports)
+    return status
+
+
+def _stage(request: InstallRequest, record: _Record, reports: Reports) -> HostStatus:
+    newroot.release_stale()
+    subsystems = Subsystems.for_install(request.log_directory)
+    given = Context(request.configuration, ServicingType.CLEAN_INSTALL)
+    execute(subsystems.hooks.pre_servicing(given), given, reports.recorder)
+    with _opened(request.configuration) as image:
+        configuration = _pinned(request.configuration, image)
+        context = replace(given, configuration=configuration, image=image, newroot=newroot.choose())
+        checks.require_architecture(image.metadata)
+        checks.require_firmware()
+        checks.require_tools(subsystems.ordered, context)
+        planned = _plan(context, subsystems.ordered, request.operations)
+        record.save(statuses.installed(context, ServicingState.NOT_PROVISIONED, in_target=False))
+        execute(planned.phase(Phase.PREPARE), context, reports.recorder)
+        execute(planned.phase(Phase.CREATE), context, reports.recorder)
+        with newroot.mounted(context):
+            execute(planned.phase(Phase.PROVISION), context, reports.recorder)
+            with newroot.chrootable(context.newroot):
+                execute(planned.phase(Phase.CONFIGURE), context, reports.recorder)
+            staged = record.save(
+                statuses.installed(context, ServicingState.CLEAN_INSTALL_STAGED, in_target=False)
+            )
+            if Operation.FINALIZE not in request.operations:
+                return staged
+            execute(planned.phase(Phase.FINALIZE), context, reports.recorder)
+    return record.save(
+        statuses.installed(context, ServicingState.CLEAN_INSTALL_FINALIZED, in_target=False)
+    )
+
+
+def _finalize_staged(request: InstallRequest, record: _Record, reports: Reports) -> HostStatus:
+    """Finalize what an earlier run staged. Raises when nothing is staged, or something else."""
+    status = record.latest()
+    _require_staged(status, request.configuration)
+    newroot.release_stale()
+    subsystems = Subsystems.for_install(request.log_directory)
+    context = Context(
+        status.spec,
+        ServicingType.CLEAN_INSTALL,
+        newroot=newroot.choose(),
+        facts=statuses.facts(status),
+    )
+    checks.require_firmware()
+    planned = plan.build(_title(context), subsystems.ordered, context, stage=False, finalize=True)
+    with newroot.mounted(context):
+        execute(planned.phase(Phase.FINALIZE), context, reports.recorder)
+    return record.save(
+        statuses.installed(context, ServicingState.CLEAN_INSTALL_FINALIZED, in_target=False)
+    )
+
+
+def _require_staged(status: HostStatus, configuration: HostConfiguration) -> None:
+    if status.servicing_state is not ServicingState.CLEAN_INSTALL_STAGED:
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "nothing-staged",
+            f"there is no staged installation to finalize: the state is {status.servicing_state}",
+            hint="allow 'stage' too",
+        )
+    image = configuration.image
+    pinned = status.spec.image
+    same_image = image and pinned and image.expected_sha384 in (None, pinned.sha384)
+    if not same_image or configuration.model_copy(update={"image": pinned}) != status.spec:
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "staged-configuration-changed",
+            "the Host Configuration is not the one that was staged",
+            hint="finalize with the staged Host Configuration, or stage again",
+        )
+
+
+def _plan(
+    context: Context, subsystems: Sequence[Subsystem], operations: frozenset[Operation]
+) -> Plan:
+    """Have every subsystem check the host, then collect what each will do."""
+    for subsystem in subsystems:
+        with while_doing(f"checking {subsystem.name}"):
+            subsystem.validate(context)
+    return plan.build(
+        _title(context),
+        subsystems,
+        context,
+        stage=Operation.STAGE in operations,
+        finalize=Operation.FINALIZE in operations,
+    )
+
+
+def _title(context: Context) -> str:
+    url = context.configuration.image.url if context.configuration.image else "no image"
+    return f"clean install from {url}"
+
+
+@contextmanager
+def _opened(configuration: HostConfiguration) -> Iterator[CosiImage]:
+    """The OS image, its metadata checked. Raises missing-os-image, load-cosi, corrupt-os-image."""
+    image = configuration.image
+    if image is None:
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "missing-os-image",
+            "the Host Configuration names no image",
+            hint="set image.url and image.sha384",
+        )
+    with checks.source(configuration, image.url) as source:
+        yield reader.open_image(source, image.expected_sha384)
+
+
+def _pinned(configuration: HostConfiguration, image: CosiImage) -> HostConfiguration:
+    """The configuration with the image's real metadata hash in place of `ignored`."""
+    if configuration.image is None:
+        return configuration
+    pinned = configuration.image.model_copy(update={"sha384": image.metadata_sha384})
+    return configuration.model_copy(update={"image": pinned})

@@ -1,0 +1,47 @@
+"""Which subsystems take part, and in which order. The one place that knows them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.api.status import HostStatus, ServicingState
+from agent.engine.context import Context
+from agent.engine.subsystem import Subsystem
+from agent.servicing import statuses
+from agent.subsystems.boot.subsystem import BootSubsystem
+from agent.subsystems.history import History
+from agent.subsystems.hooks import Hooks
+from agent.subsystems.management import Management
+from agent.subsystems.network import Network
+from agent.subsystems.osconfig import OsConfig
+from agent.subsystems.storage.subsystem import StorageSubsystem
+
+
+@dataclass(frozen=True)
+class Subsystems:
+    """The subsystems of one run."""
+
+    ordered: tuple[Subsystem, ...]
+    hooks: Hooks
+
+    @classmethod
+    def for_install(cls, log_directory: Path | None = None) -> Subsystems:
+        """Management before boot: at finalize the status is stored before the firmware changes."""
+        hooks = Hooks()
+        return cls(
+            (
+                StorageSubsystem(),
+                Management(_final_status),
+                BootSubsystem(),
+                Network(),
+                OsConfig(),
+                hooks,
+                History(log_directory),
+            ),
+            hooks,
+        )
+
+
+def _final_status(context: Context) -> HostStatus:
+    return statuses.installed(context, ServicingState.CLEAN_INSTALL_FINALIZED, in_target=True)
