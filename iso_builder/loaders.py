@@ -1,0 +1,59 @@
+"""Boot loaders, taken out of Debian packages and never installed on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.linux import run
+from iso_builder import cache, debian, packages
+
+_IPXE = "usr/lib/ipxe"
+_SHIM = "usr/lib/shim/shimx64.efi.signed"
+_GRUB = "usr/lib/grub/x86_64-efi-signed"
+
+NETBOOT = {
+    "x86_64/snponly.efi": f"{_IPXE}/snponly.efi",
+    "x86_64/ipxe.efi": f"{_IPXE}/ipxe.efi",
+    "x86_64/shimx64.efi": _SHIM,
+    "x86_64/grubx64.efi": f"{_GRUB}/grubnetx64.efi.signed",
+    "bios/undionly.kpxe": f"{_IPXE}/undionly.kpxe",
+}
+"""Loaders of a servicing image set: name in the set -> path in the packages."""
+
+DISK = {
+    "shimx64.efi": _SHIM,
+    "grubx64.efi": f"{_GRUB}/grubx64.efi.signed",
+    "systemd-bootx64.efi": "usr/lib/systemd/boot/efi/systemd-bootx64.efi",
+    "linuxx64.efi.stub": "usr/lib/systemd/boot/efi/linuxx64.efi.stub",
+}
+"""Loaders of an installed system."""
+
+
+def collect(wanted: Mapping[str, str], target: Path) -> None:
+    """Copy loaders into `target` under their names in `wanted`."""
+    source = _unpacked()
+    for name, path in wanted.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes((source / path).read_bytes())
+
+
+def _unpacked() -> Path:
+    """A cached folder with every loader at its path in its package."""
+    recipes = (packages.signed_loaders(), packages.newer_loaders())
+    archives = [debian.archive(recipe) for recipe in recipes]
+    wanted = sorted({*NETBOOT.values(), *DISK.values()})
+    name = cache.key({"archives": [str(path) for path in archives], "files": wanted, "format": 1})
+
+    folders = sorted({f"./{Path(path).parent}" for path in wanted})
+
+    def build(made: Path) -> None:
+        for archive in archives:
+            listing = set(run.run(["tar", "--list", "--file", archive]).stdout.split("\n"))
+            here = [name for name in folders if f"{name}/" in listing]
+            run.run(["tar", "--extract", "--file", archive, "--directory", made, *here])
+        missing = [path for path in wanted if not (made / path).is_file()]
+        if missing:
+            raise debian.missing_files(missing)
+
+    return cache.obtain("loaders", name, build)
