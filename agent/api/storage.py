@@ -285,6 +285,10 @@ class Storage(Model):
     def encrypted_volumes(self) -> tuple[EncryptedVolume, ...]:
         return self.encryption.volumes if self.encryption else ()
 
+    def verity_device(self, device_id: str | None) -> VerityDevice | None:
+        """The verity device with this id."""
+        return next((device for device in self.verity if device.id == device_id), None)
+
     def filesystem_for(self, path: PurePosixPath) -> FileSystem | None:
         """The filesystem that holds `path`: the one with the longest mount point above it."""
         above = [
