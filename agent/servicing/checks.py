@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import HostConfiguration
@@ -14,7 +15,8 @@ from agent.cosi.metadata import CosiMetadata
 from agent.cosi.source import Source, open_source
 from agent.engine.context import Context
 from agent.engine.subsystem import Subsystem
-from agent.linux import efivars, tools
+from agent.linux import efivars, mounts, tools
+from agent.servicing import safety
 
 OPEN_PATIENCE_S = 60.0
 """How long an image server that cannot be reached is retried before the install is refused."""
@@ -34,6 +36,16 @@ def require_valid(configuration: HostConfiguration) -> None:
 def require_supported(configuration: HostConfiguration) -> None:
     """Raise unsupported-configuration for what this version cannot do."""
     findings.require_clean(support.unsupported(configuration))
+
+
+def require_servicing_system() -> None:
+    """Raise clean-install-safety-check on a system that runs from a disk."""
+    root = mounts.at(Path("/"))
+    safety.require_servicing_system(
+        safety.CMDLINE.read_text(),
+        root.filesystem if root else "rootfs",
+        overridden=safety.OVERRIDE.exists(),
+    )
 
 
 def source(configuration: HostConfiguration, url: str) -> Source:

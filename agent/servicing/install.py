@@ -33,7 +33,7 @@ from agent.engine.plan import Plan
 from agent.engine.subsystem import Phase, Subsystem
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
-from agent.servicing import checks, lock, safety, statuses
+from agent.servicing import checks, lock, statuses
 from agent.servicing.operation import (
     ALL_OPERATIONS,
     Operation,
@@ -80,9 +80,7 @@ def run(request: InstallRequest) -> Outcome:
         with recorded(reports, record.failure):
             checks.require_valid(request.configuration)
             checks.require_supported(request.configuration)
-            safety.require_servicing_system(
-                safety.CMDLINE.read_text(), overridden=safety.OVERRIDE.exists()
-            )
+            checks.require_servicing_system()
             record.open(stack, request)
             status = _run_allowed(request, record, reports)
         reboot = (

@@ -1,7 +1,8 @@
-"""Is this a system whose disks may be overwritten? Decided from the kernel command line. Pure.
+"""May the disks of this system be overwritten? Decided from command line and root. Pure.
 
-A system without `root=`, or with one in memory, is a servicing system. Anything else runs from a
-disk, and a clean install would destroy it.
+A system without `root=`, or with one in memory, is a servicing system, unless its root is a
+writable kind of file system on a block device after all: the boot loader's own choice of a root
+(systemd-gpt-auto-generator) needs no `root=`. A clean install would destroy such a system.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from agent.api.errors import Kind, TridentError
 
 CMDLINE = Path("/proc/cmdline")
 OVERRIDE = Path("/override-trident-safety-check")
+_LIVE_FILESYSTEMS = frozenset(
+    {"overlay", "tmpfs", "ramfs", "rootfs", "squashfs", "erofs", "iso9660", "nfs", "nfs4"}
+)
 
 
 class RunningSystem(Enum):
@@ -24,23 +28,24 @@ class RunningSystem(Enum):
     PERSISTENT = "persistent"
 
 
-def classify(cmdline: str) -> RunningSystem:
-    """What the kernel command line says of the running system."""
+def classify(cmdline: str, root_filesystem: str) -> RunningSystem:
+    """What the kernel command line and the type of the file system at / say."""
     try:
         words = shlex.split(cmdline)
     except ValueError:
         words = cmdline.split()
     roots = [word.removeprefix("root=") for word in words if word.startswith("root=")]
-    if not roots or roots[-1] == "/dev/ram0":
-        return RunningSystem.RAMDISK
-    if roots[-1].startswith("live:"):
+    if roots and roots[-1].startswith("live:"):
         return RunningSystem.LIVE
+    in_memory = not roots or roots[-1] == "/dev/ram0"
+    if in_memory and root_filesystem in _LIVE_FILESYSTEMS:
+        return RunningSystem.RAMDISK
     return RunningSystem.PERSISTENT
 
 
-def require_servicing_system(cmdline: str, *, overridden: bool) -> None:
+def require_servicing_system(cmdline: str, root_filesystem: str, *, overridden: bool) -> None:
     """Raise initialization/clean-install-safety-check on a system that runs from a disk."""
-    if overridden or classify(cmdline) is not RunningSystem.PERSISTENT:
+    if overridden or classify(cmdline, root_filesystem) is not RunningSystem.PERSISTENT:
         return
     raise TridentError(
         Kind.INITIALIZATION,
