@@ -1,0 +1,41 @@
+"""Pointing a grub.cfg at a file system."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.api.errors import TridentError
+from agent.linux import grub
+
+OLD = "1adc13e8-f140-4109-9eee-bd8e1efe96b8"
+NEW = "88d2fa9b-7a32-450a-a9f8-aa9c3de79298"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"search -n -u {OLD} -s",
+        f"search --no-floppy --fs-uuid --set=root {OLD}",
+        f"search --fs-uuid --set=root --hint=hd0,gpt2 {OLD}",
+        f"    search --no-floppy --set=root --fs-uuid {OLD}",
+        f"search.fs_uuid {OLD} root hd0,gpt2",
+        "search -u AB12-34CD -s",
+    ],
+)
+def test_every_form_of_search_by_uuid_is_patched(line: str) -> None:
+    config = f"set timeout=1\n{line}\nconfigfile /boot/grub/grub.cfg\n"
+    patched = grub.set_boot_filesystem(config, NEW)
+    assert patched == config.replace(OLD, NEW).replace("AB12-34CD", NEW)
+    assert grub.boot_filesystems(patched) == {NEW}
+
+
+def test_only_search_commands_are_patched() -> None:
+    config = f"search --fs-uuid --set=root {OLD}\nlinux /vmlinuz root=UUID={OLD} ro\n"
+    assert f"root=UUID={OLD}" in grub.set_boot_filesystem(config, NEW)
+
+
+@pytest.mark.parametrize("line", ["search --label --set=root ROOT", "# nothing", ""])
+def test_a_config_that_searches_by_no_uuid_is_refused(line: str) -> None:
+    with pytest.raises(TridentError, match="no 'search' command") as caught:
+        grub.set_boot_filesystem(f"{line}\n", NEW)
+    assert caught.value.code == "update-grub-configs"
