@@ -142,12 +142,12 @@ class _Builder:
         if isinstance(event, AliasEvent):
             return self._alias(event, path)
         assert isinstance(event, NodeEvent)
-        if len(path) > MAX_DEPTH:
-            raise YamlError(f"nested deeper than {MAX_DEPTH} levels", mark, path)
         if isinstance(event, ScalarEvent):
             value = _scalar(event, path)
         else:
             assert isinstance(event, CollectionStartEvent)
+            if len(path) >= MAX_DEPTH:
+                raise YamlError(f"nested deeper than {MAX_DEPTH} levels", mark, path)
             if event.tag is not None and event.tag not in _TAGS:
                 raise YamlError(f"tags such as '{event.tag}' are not supported", mark, path)
             is_map = isinstance(event, MappingStartEvent)
