@@ -1,0 +1,65 @@
+"""`trident-installer`: the door. Started by `trident-install.service` in the live image.
+
+Exit status: 0 installed (the machine restarts) or nothing left to do, 2 not installed. The unit's
+failure opens root shells on the consoles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import agent
+from agent.api.errors import TridentError
+from installer import cmdline, session
+
+KERNEL_COMMAND_LINE = Path("/proc/cmdline")
+NOT_INSTALLED = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Install unattended. Returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    try:
+        session.run(_source(arguments), _tell)
+    except TridentError as error:
+        _explain(error)
+        return NOT_INSTALLED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trident-installer",
+        description="Install this machine as its Host Configuration says. Destroys what is on the "
+        "disks that it names.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {agent.__version__}")
+    parser.add_argument(
+        "--config", type=Path, help="install from this Host Configuration, not from a boot server"
+    )
+    return parser
+
+
+def _source(arguments: argparse.Namespace) -> session.Source:
+    if arguments.config is not None:
+        return session.Source(file=arguments.config)
+    return session.choose(cmdline.parse(KERNEL_COMMAND_LINE.read_text()))
+
+
+def _tell(line: str) -> None:
+    print(f"trident-installer: {line}", flush=True)
+
+
+def _explain(error: TridentError) -> None:
+    print(f"\n{error.render()}\n", flush=True)
+    _tell("not installed. The log is /var/log/trident-full.log")
+    _tell("to try again: systemctl start trident-install")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.api.errors import TridentError
+from installer import session
+from installer.cmdline import BootParameters
+
+MAC = "52:54:00:00:00:01"
+
+
+def test_a_boot_server_on_the_command_line_comes_first(tmp_path: Path) -> None:
+    medium = tmp_path / "config.yaml"
+    medium.write_text("{}")
+    source = session.choose(BootParameters("http://10.77.0.1:8080", MAC), medium=medium)
+    assert source == session.Source(server="http://10.77.0.1:8080", mac=MAC)
+
+
+def test_without_a_boot_server_the_medium_says_what_to_install(tmp_path: Path) -> None:
+    medium = tmp_path / "config.yaml"
+    medium.write_text("{}")
+    assert session.choose(BootParameters(), medium=medium) == session.Source(file=medium)
+
+
+def test_with_neither_nothing_is_installed(tmp_path: Path) -> None:
+    with pytest.raises(TridentError) as caught:
+        session.choose(BootParameters(), medium=tmp_path / "none")
+    assert caught.value.identifier == "initialization/read-cmdline"
+
+
+def test_a_file_is_read_as_a_host_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("os: {hostname: node1}\n")
+    configuration = session.obtain(session.Source(file=path), tell=lambda _: None)
+    assert configuration.os.hostname == "node1"
+
+
+def test_a_broken_file_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("os:\n  hostnam: node1\n")
+    with pytest.raises(TridentError, match="line 2"):
+        session.obtain(session.Source(file=path), tell=lambda _: None)
