@@ -58,7 +58,6 @@ class StorageSubsystem:
     def validate(self, context: Context) -> None:
         """Image and configuration match, the disks exist, are unused and large enough."""
         matches = _matches(context)
-        image_match.check_sizes(matches, _fixed_sizes(context))
         if _installs(context):
             layout = partitions.plan(context.configuration.storage)
             self._surveys = tuple(_survey(disk) for disk in layout.disks)
@@ -246,7 +245,7 @@ def _fstab_entries(context: Context) -> Iterator[fstab.Entry]:
             yield fstab.virtual(str(filesystem.effective_type), str(point.path), point.option_list)
             continue
         from_image = filesystem.source is FileSystemSource.IMAGE
-        type = types[point.path] if from_image else str(filesystem.effective_type)
+        type = types.get(point.path, "auto") if from_image else str(filesystem.effective_type)
         device = context.device_path(filesystem.device_id)
         yield fstab.mount(str(device), str(point.path), type, point.option_list)
     for swap in context.configuration.storage.swap:
