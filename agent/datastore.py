@@ -184,13 +184,9 @@ def _check_file(path: Path) -> None:
 
 
 def _check_contents(path: Path, connection: sqlite3.Connection) -> None:
-    try:
+    with _sqlite_errors(path):
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         columns = {row[1] for row in connection.execute("PRAGMA table_info(hoststatus)")}
-    except sqlite3.OperationalError as error:
-        raise _write_error(path, error) from error
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
     if verdict != "ok":
         raise _damaged(path, str(verdict))
     if not {"id", "timestamp", "contents"} <= columns:
@@ -218,8 +214,10 @@ def _damaged(path: Path, why: str) -> TridentError:
 def _sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:
         raise _write_error(path, error) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _write_error(path: Path, error: Exception) -> TridentError:
