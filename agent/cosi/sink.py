@@ -192,6 +192,41 @@ class FileSink:
         self._partial.unlink(missing_ok=True)
 
 
+class NullSink:
+    """Nowhere: for reading an image only to check it."""
+
+    direct = False
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Forget it."""
+
+    def sync(self) -> None:
+        """Nothing to do."""
+
+
+class MemorySink:
+    """Memory, `size_bytes` of it."""
+
+    direct = False
+    MAX_BYTES = 16 * 1024 * 1024
+
+    def __init__(self, size_bytes: int) -> None:
+        if size_bytes > self.MAX_BYTES:
+            raise TridentError(
+                Kind.INVALID_INPUT,
+                "corrupt-os-image",
+                f"an image that is to be read into memory has {size_bytes} bytes",
+                hint="a partition table has a few kilobytes: rebuild the image",
+            )
+        self.content = bytearray(size_bytes)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        self.content[offset : offset + len(data)] = data
+
+    def sync(self) -> None:
+        """Nothing to do."""
+
+
 def _check_capacity(path: Path, capacity: int, size_bytes: int, expected: int | None) -> None:
     if expected is not None and capacity != expected:
         raise TridentError(

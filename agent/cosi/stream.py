@@ -22,7 +22,7 @@ from agent.api.errors import Kind, TridentError, context
 from agent.cosi import pipeline, tar
 from agent.cosi.metadata import ImageFile
 from agent.cosi.reader import CosiImage
-from agent.cosi.sink import Buffer, DeviceSink, FileSink, Sink
+from agent.cosi.sink import Buffer, DeviceSink, FileSink, MemorySink, NullSink, Sink
 from agent.cosi.source import RangeReader
 
 Progress = Callable[[int, int], None]
@@ -88,6 +88,26 @@ def extract_image(
             report = _stream(image, file, sink, window, progress)
             sink.publish()
             return report
+
+
+def check_image(
+    image: CosiImage, file: ImageFile, *, progress: Progress = lambda _done, _total: None
+) -> WriteReport:
+    """Read `file` to its end and throw it away: its hash and its size are right.
+
+    Raises corrupt-os-image, load-cosi.
+    """
+    return _stream(image, file, NullSink(), check_window(image), progress)
+
+
+def read_image(image: CosiImage, file: ImageFile) -> bytes:
+    """The content of a small image, the partition table for example.
+
+    Raises corrupt-os-image, load-cosi.
+    """
+    sink = MemorySink(file.uncompressed_size)
+    _stream(image, file, sink, check_window(image), lambda _done, _total: None)
+    return bytes(sink.content)
 
 
 def check_window(image: CosiImage, memory_bytes: int | None = None) -> int:

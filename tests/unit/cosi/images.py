@@ -173,3 +173,35 @@ def cosi_bytes(pieces: list[Piece] | None = None, metadata: dict[str, Any] | Non
     document = json.dumps(metadata_of(pieces) if metadata is None else metadata).encode()
     members = [(MARKER, b""), (METADATA, document)]
     return archive(members + [(entry.path, entry.packed) for entry in pieces])
+
+
+def uki_bytes(cmdline: str, kernel: str | None, os_release: str = "ID=debian\n") -> bytes:
+    """A PE file with the sections of a unified kernel image; `kernel` None leaves .uname out."""
+    texts = {".osrel": os_release.encode(), ".cmdline": cmdline.encode() + b"\0"}
+    if kernel is not None:
+        texts[".uname"] = kernel.encode()
+    return pe_bytes(texts | {".linux": bzimage_bytes("6.1.0-13-amd64 (debian) #1")})
+
+
+def bzimage_bytes(version: str) -> bytes:
+    """The head of an x86 kernel image that tells `version`."""
+    image = bytearray(0x400)
+    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", image, 0x20E, 0x100)
+    image[0x300 : 0x300 + len(version)] = version.encode()
+    return bytes(image)
+
+
+def pe_bytes(contents: dict[str, bytes]) -> bytes:
+    """A PE file of nothing but a section table and sections."""
+    head = bytearray(64)
+    head[0:2] = b"MZ"
+    struct.pack_into("<I", head, 60, 64)
+    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(contents), 0, 0, 0, 0, 0x22)
+    at = 64 + len(coff) + 40 * len(contents)
+    table, body = b"", b""
+    for name, data in contents.items():
+        place = struct.pack("<8sIIII", name.encode(), len(data), 0x1000, len(data), at + len(body))
+        table += place + bytes(16)
+        body += data
+    return bytes(head) + coff + table + body
