@@ -50,6 +50,10 @@ class ServicingTypeSelection(StrEnum):
 class Script(Model):
     """A script, inline (`content`) or on the host (`path`). An empty `run_on` never runs."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["content"]}, {"required": ["path"]}]}
+    )
+
     name: str = ""
     run_on: tuple[ServicingTypeSelection, ...] = ()
     interpreter: HostPath | None = None

@@ -187,15 +187,17 @@ def _mount_point(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
 
-def _swap(value: object) -> object:
-    return {"deviceId": value} if isinstance(value, str) else value
+MountPointField = Annotated[
+    MountPoint, BeforeValidator(_mount_point, json_schema_input_type=str | MountPoint)
+]
+"""A mount point; its path alone stands for one with default options."""
 
 
 class FileSystem(Model):
     device_id: BlockDeviceId | None = None
     source: FileSystemSource = FileSystemSource.IMAGE
     type: FileSystemType | None = None
-    mount_point: Annotated[MountPoint, BeforeValidator(_mount_point)] | None = None
+    mount_point: MountPointField | None = None
     override_esp_mount: OverrideEspMount = OverrideEspMount.USE_DEFAULT
 
     @model_validator(mode="after")
@@ -268,6 +270,14 @@ class Swap(Model):
     device_id: BlockDeviceId
 
 
+def _swap(value: object) -> object:
+    return {"deviceId": value} if isinstance(value, str) else value
+
+
+SwapField = Annotated[Swap, BeforeValidator(_swap, json_schema_input_type=BlockDeviceId | Swap)]
+"""A swap device; its id alone stands for it."""
+
+
 class Storage(Model):
     disks: tuple[Disk, ...] = ()
     encryption: Encryption | None = None
@@ -275,7 +285,7 @@ class Storage(Model):
     ab_update: AbUpdate | None = None
     filesystems: tuple[FileSystem, ...] = ()
     verity: tuple[VerityDevice, ...] = ()
-    swap: tuple[Annotated[Swap, BeforeValidator(_swap)], ...] = ()
+    swap: tuple[SwapField, ...] = ()
 
     @property
     def volume_pairs(self) -> tuple[AbVolumePair, ...]:
