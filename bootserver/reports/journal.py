@@ -1,0 +1,122 @@
+"""Writes what DHCP and TFTP see into the timelines, without making either of them wait.
+
+One thread takes whatever has gathered and writes it as one transaction, so a storm of requests
+costs few disk flushes. When the queue is full, entries are dropped and counted: booting a rack goes
+before describing it.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import JsonValue
+from sqlalchemy.exc import OperationalError
+
+from bootserver.dhcp.exchange import DhcpEvent
+from bootserver.hosts import Hosts
+from bootserver.reports.observer import Observer
+from bootserver.reports.state import BootStarted, Report, Seen
+from bootserver.store import Change, Note, Store
+from bootserver.tftp.session import TftpEvent
+
+_LOG = logging.getLogger(__name__)
+_CAPACITY: Final = 10_000
+_BATCH: Final = 256
+_REQUESTS: Final = ("discover", "request")
+_BOOT_ANSWERS: Final = ("ack", "proxy-offer")
+_BOOT_CLASSES: Final = ("PXEClient", "HTTPClient")
+
+
+class Journal:
+    """The queue and the thread's body."""
+
+    def __init__(self, store: Store, hosts: Hosts, observer: Observer) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._observer = observer
+        self._queue: queue.Queue[tuple[datetime, DhcpEvent | TftpEvent] | None] = queue.Queue(
+            _CAPACITY
+        )
+        self.dropped = 0
+
+    def add(self, event: DhcpEvent | TftpEvent) -> None:
+        """Note an event. Never blocks."""
+        try:
+            self._queue.put_nowait((datetime.now(UTC), event))
+        except queue.Full:
+            self.dropped += 1
+            if self.dropped == 1:
+                _LOG.warning("the timeline cannot keep up: entries are dropped")
+
+    def close(self) -> None:
+        """Make `run` end once everything noted so far is written."""
+        self._queue.put(None)
+
+    def run(self) -> None:
+        """Write until closed."""
+        while (first := self._queue.get()) is not None:
+            gathered = [first]
+            ending = False
+            while len(gathered) < _BATCH and not self._queue.empty():
+                item = self._queue.get()
+                if item is None:
+                    ending = True
+                    break
+                gathered.append(item)
+            self._write(gathered)
+            if ending:
+                return
+
+    def _write(self, gathered: list[tuple[datetime, DhcpEvent | TftpEvent]]) -> None:
+        try:
+            changes = [self._change(time, event) for time, event in gathered]
+            self._store.apply_all([change for change in changes if change is not None])
+        except OperationalError as error:
+            self.dropped += len(gathered)
+            _LOG.error("%d timeline entries are lost: %s", len(gathered), error.orig)
+
+    def _change(self, time: datetime, event: DhcpEvent | TftpEvent) -> Change | None:
+        if isinstance(event, DhcpEvent):
+            return self._dhcp(time, event)
+        mac = self._observer.machine_at(event.client)
+        if mac is None:
+            return None
+        detail: dict[str, JsonValue] = {"file": event.file, **event.detail}
+        return Change(mac, (), (Note("tftp", event.event, detail, time),))
+
+    def _dhcp(self, time: datetime, event: DhcpEvent) -> Change | None:
+        record = self._store.record(event.mac)
+        if record is None and not _asks_to_boot(event) and self._hosts.find(event.mac) is None:
+            return None
+        detail: dict[str, JsonValue] = {"xid": f"{event.xid:08x}", **event.detail}
+        return Change(event.mac, _reports(event), (Note("dhcp", event.event, detail, time),))
+
+
+def _asks_to_boot(event: DhcpEvent) -> bool:
+    vendor_class = str(event.detail.get("vendorClass", ""))
+    return vendor_class.startswith(_BOOT_CLASSES) or "ipxe" in event.detail
+
+
+def _reports(event: DhcpEvent) -> tuple[Report, ...]:
+    """What a DHCP event says of the machine's record."""
+    reports: list[Report] = []
+    if event.event in _REQUESTS and _asks_to_boot(event):
+        reports.append(Seen(architecture=_text(event, "architecture"), uuid=_text(event, "uuid")))
+    if event.event == "ack" and (address := _text(event, "address")):
+        reports.append(Seen(address=address))
+    if event.event in _BOOT_ANSWERS and _is_loader(_text(event, "boot")):
+        reports.append(BootStarted())
+    return tuple(reports)
+
+
+def _is_loader(boot: str | None) -> bool:
+    """Loaders are only given to machines that are to be installed; scripts to others too."""
+    return boot is not None and "/ipxe/" not in boot
+
+
+def _text(event: DhcpEvent, key: str) -> str | None:
+    value = event.detail.get(key)
+    return value if isinstance(value, str) else None
