@@ -18,7 +18,6 @@ from agent import datastore, settings
 from agent.api import dump, load, yamltext
 from agent.api import status as host_status
 from agent.api.errors import Kind, TridentError
-from agent.api.hostconfig import HostConfiguration
 from agent.cli import FAILED, OK, STILL_UP
 from agent.linux import files
 from agent.reporting import logs
@@ -101,8 +100,9 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    schema = HostConfiguration.model_json_schema(by_alias=True)
-    print(json.dumps(schema, indent=2))
+    from agent.api.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
     return OK
 
 

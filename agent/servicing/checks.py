@@ -7,10 +7,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import HostConfiguration
+from agent.api.parttypes import Architecture
 from agent.check import findings, support
+from agent.check.findings import Finding
 from agent.check.validate import validate
+from agent.cosi import fit
 from agent.cosi.metadata import CosiMetadata
 from agent.cosi.source import Source, open_source
 from agent.engine.context import Context
@@ -29,8 +31,7 @@ def require_valid(configuration: HostConfiguration) -> None:
     """Raise one error with everything that is wrong with the configuration; log what is odd."""
     found = validate(configuration)
     findings.require_clean(found)
-    for finding in found:
-        log.warning("%s: %s", finding.path, finding.message)
+    _log_warnings(found)
 
 
 def require_supported(configuration: HostConfiguration) -> None:
@@ -54,17 +55,16 @@ def source(configuration: HostConfiguration, url: str) -> Source:
     return open_source(url, connect_timeout_s=timeout_s, open_patience_s=OPEN_PATIENCE_S)
 
 
-def require_architecture(metadata: CosiMetadata) -> None:
-    """Raise unless the image is for this machine's processor."""
-    machine = os.uname().machine
-    if metadata.os_arch != machine:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "mismatched-architecture",
-            f"the image is for {metadata.os_arch}, this machine is {machine}",
-            hint="name an image for this machine's architecture in image.url",
-            fields={"expected": machine, "actual": str(metadata.os_arch)},
-        )
+def require_fitting(context: Context, metadata: CosiMetadata) -> None:
+    """Raise one error with all that keeps the image from configuration and machine."""
+    found = fit.fit(
+        context.configuration,
+        metadata,
+        servicing=context.servicing,
+        architecture=Architecture(os.uname().machine),
+    )
+    findings.require_clean(found)
+    _log_warnings(found)
 
 
 def require_firmware() -> None:
@@ -76,3 +76,8 @@ def require_tools(subsystems: Sequence[Subsystem], context: Context) -> None:
     """Raise one missing-binary error that names every absent program the run needs."""
     needed = {tool for subsystem in subsystems for tool in subsystem.tools(context)}
     tools.check(needed | set(_ALWAYS))
+
+
+def _log_warnings(found: Sequence[Finding]) -> None:
+    for finding in found:
+        log.warning("%s: %s", finding.path, finding.message)

@@ -100,7 +100,7 @@ def preview(configuration: HostConfiguration, operations: frozenset[Operation]) 
     checks.require_supported(configuration)
     with _opened(configuration) as image:
         context = Context(configuration, ServicingType.CLEAN_INSTALL, image=image)
-        checks.require_architecture(image.metadata)
+        checks.require_fitting(context, image.metadata)
         subsystems = Subsystems.for_install()
         checks.require_tools(subsystems.ordered, context)
         return _plan(context, subsystems.ordered, operations)
@@ -161,7 +161,7 @@ def _stage(request: InstallRequest, record: _Record, reports: Reports) -> HostSt
     with _opened(request.configuration) as image:
         configuration = _pinned(request.configuration, image)
         context = replace(given, configuration=configuration, image=image, newroot=newroot.choose())
-        checks.require_architecture(image.metadata)
+        checks.require_fitting(context, image.metadata)
         checks.require_firmware()
         checks.require_tools(subsystems.ordered, context)
         planned = _plan(context, subsystems.ordered, request.operations)
