@@ -1,0 +1,148 @@
+"""Hypothesis strategies: Host Configurations that have the right shape, sensible or not."""
+
+from pathlib import PurePosixPath
+
+from hypothesis import strategies as st
+
+from agent.api.hostconfig import (
+    Health,
+    HostConfiguration,
+    Image,
+    InternalParams,
+    Script,
+    Scripts,
+    ServicingTypeSelection,
+    SystemdCheck,
+    Trident,
+)
+from agent.api.osconfig import AdditionalFile, Netplan, Os, Selinux, SelinuxMode, SshMode, User
+from agent.api.parttypes import PartitionKind
+from agent.api.pcr import Pcr
+from agent.api.storage import (
+    AbUpdate,
+    AbVolumePair,
+    Disk,
+    EncryptedVolume,
+    Encryption,
+    FileSystem,
+    FileSystemSource,
+    FileSystemType,
+    MountPoint,
+    OverrideEspMount,
+    Partition,
+    PartitionTableType,
+    Raid,
+    RaidLevel,
+    SoftwareRaidArray,
+    Storage,
+    Swap,
+    VerityDevice,
+)
+from agent.api.units import GROW, ByteCount
+
+IDS = st.sampled_from("abcdefg")
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
+PATHS = st.sampled_from(["/", "/boot/efi", "/var/lib/x y", "relative", "/é"]).map(PurePosixPath)
+
+
+def few(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
+    return st.lists(strategy, max_size=3).map(tuple)
+
+
+PARTITIONS = st.builds(
+    Partition,
+    id=IDS | TEXT,
+    type=st.sampled_from(PartitionKind) | st.uuids(),
+    size=st.just(GROW) | st.integers(0, (1 << 64) - 1).map(ByteCount),
+    uuid=st.none() | st.uuids(),
+    label=st.none() | TEXT,
+)
+DISKS = st.builds(
+    Disk,
+    id=TEXT,
+    device=PATHS,
+    partition_table_type=st.just(PartitionTableType.GPT),
+    partitions=few(PARTITIONS),
+    adopted_partitions=st.just(()),
+)
+MOUNTS = st.builds(MountPoint, path=PATHS, options=st.just("defaults") | TEXT)
+FILESYSTEMS = st.one_of(
+    st.builds(
+        FileSystem,
+        device_id=st.none() | IDS,
+        source=st.just(FileSystemSource.IMAGE),
+        type=st.none(),
+        mount_point=MOUNTS,
+        override_esp_mount=st.sampled_from(OverrideEspMount),
+    ),
+    st.builds(
+        FileSystem,
+        device_id=IDS,
+        source=st.just(FileSystemSource.NEW),
+        type=st.none() | st.sampled_from([FileSystemType.XFS, FileSystemType.TMPFS]),
+        mount_point=st.none() | MOUNTS,
+        override_esp_mount=st.just(OverrideEspMount.USE_DEFAULT),
+    ),
+)
+ENCRYPTION = st.builds(
+    Encryption,
+    recovery_key_url=st.none() | st.just("file:///key"),
+    volumes=few(st.builds(EncryptedVolume, id=IDS, device_name=TEXT, device_id=IDS)),
+    pcrs=few(st.integers(0, 23).map(Pcr)),
+    clear_tpm_on_install=st.none() | st.booleans(),
+)
+ARRAYS = st.builds(
+    SoftwareRaidArray, id=IDS, name=IDS, level=st.sampled_from(RaidLevel), devices=few(IDS)
+)
+PAIRS = st.builds(AbVolumePair, id=IDS, volume_a_id=IDS, volume_b_id=IDS)
+VERITY = st.builds(VerityDevice, id=IDS, name=IDS, data_device_id=IDS, hash_device_id=IDS)
+STORAGE = st.builds(
+    Storage,
+    disks=few(DISKS),
+    encryption=st.none() | ENCRYPTION,
+    filesystems=few(FILESYSTEMS),
+    swap=few(st.builds(Swap, device_id=IDS)),
+    raid=st.builds(Raid, software=few(ARRAYS), sync_timeout=st.none() | st.integers(0, 9)),
+    ab_update=st.none() | st.builds(AbUpdate, volume_pairs=few(PAIRS)),
+    verity=few(VERITY),
+)
+SELECTIONS = few(st.sampled_from(ServicingTypeSelection))
+SCRIPTS = st.builds(
+    Script,
+    name=TEXT,
+    run_on=SELECTIONS,
+    interpreter=st.none() | PATHS,
+    content=TEXT,
+    path=st.none(),
+    arguments=few(TEXT),
+    environment_variables=st.dictionaries(TEXT.filter(lambda k: k != "<<"), TEXT, max_size=2),
+)
+CHECKS = SCRIPTS | st.builds(
+    SystemdCheck,
+    name=TEXT,
+    systemd_services=few(TEXT),
+    timeout_seconds=st.integers(0, 1000),
+    run_on=SELECTIONS,
+)
+OS = st.builds(
+    Os,
+    netplan=st.none() | st.just(Netplan(version=2, ethernets={"a": {"dhcp4": True}})),
+    selinux=st.builds(Selinux, mode=st.none() | st.sampled_from(SelinuxMode)),
+    users=few(st.builds(User, name=TEXT, ssh_mode=st.sampled_from(SshMode))),
+    additional_files=few(st.builds(AdditionalFile, destination=PATHS, content=TEXT)),
+    hostname=st.none() | TEXT,
+)
+CONFIGURATIONS = st.builds(
+    HostConfiguration,
+    trident=st.builds(Trident, disable=st.booleans(), phonehome=st.none() | TEXT),
+    storage=STORAGE,
+    scripts=st.builds(
+        Scripts, pre_servicing=few(SCRIPTS), post_provision=st.just(()), post_configure=st.just(())
+    ),
+    os=OS,
+    image=st.none() | st.just(Image(url="https://host/x", sha384="ignored")),
+    health=st.builds(Health, checks=few(CHECKS)),
+    internal_params=st.builds(
+        InternalParams, st.dictionaries(TEXT.filter(lambda k: k != "<<"), st.booleans() | TEXT)
+    ),
+)
