@@ -9,11 +9,16 @@ from pathlib import Path
 from agent.linux.run import run
 
 
+_CONTROL = Path("/dev/loop-control")
+
+
 @contextmanager
 def attached(
     file: Path, *, read_only: bool = False, offset_bytes: int = 0, size_bytes: int | None = None
 ) -> Iterator[Path]:
     """A loop device over `file` (or the part of it given) for the length of the block."""
+    if not _CONTROL.exists():
+        run(["modprobe", "loop"])
     argv: list[str | Path] = ["losetup", "--find", "--show", f"--offset={offset_bytes}"]
     if read_only:
         argv.append("--read-only")
