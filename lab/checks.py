@@ -79,15 +79,11 @@ def boot_entries(wanted: scenario.BootEntries, nvram: Nvram | None) -> str | Non
     return None if re.search(wanted.first, first) else f"BootOrder begins with {first!r}"
 
 
-def range_start(wanted: scenario.RangeStart, events: Sequence[Event]) -> str | None:
-    """The highest first byte asked of a served image."""
-    starts = [_int(event.detail.get("rangeStart")) for event in events if event.event == "image"]
-    highest = max(starts, default=-1)
-    return None if highest > wanted.above else f"the highest range start is {highest}"
-
-
-def _int(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def resumed(events: Sequence[Event], offset: int, size: int) -> str | None:
+    """Whether one of these requests for an image began inside its bytes offset .. offset+size."""
+    starts = [event.detail.get("start") for event in events if event.name == "http/image"]
+    inside = [one for one in starts if isinstance(one, int) and offset < one < offset + size]
+    return None if inside else f"image requests began at {starts}, none inside the root image"
 
 
 def _folded(names: Sequence[str]) -> list[str]:

@@ -88,6 +88,8 @@ class Hardware:
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     boot_first: BootFirst = BootFirst.NETWORK
+    netboot_http: bool = False
+    """UEFI boots from the network by HTTP boot only, not by PXE."""
     caching: Caching = Caching.UNSAFE
     direct_kernel: DirectKernel | None = None
 
@@ -117,6 +119,7 @@ def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[s
         "-nodefaults", "-display", "none", "-vga", "none",
         "-rtc", "base=utc",
         "-fw_cfg", "name=opt/org.tianocore/IPv6Support,string=n",
+        *_http_only(hardware),
         *firmware.qemu_arguments(hardware.firmware, wiring.nvram),
         "-chardev", f"socket,id=serial0,path={wiring.serial_socket},server=on,wait=off,"
         f"logfile={wiring.serial_log},logappend=on",
@@ -129,6 +132,11 @@ def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[s
         *_nics(hardware),
         *_direct_kernel(hardware.direct_kernel),
     ]  # fmt: skip
+
+
+def _http_only(hardware: Hardware) -> list[str]:
+    name = "name=opt/org.tianocore/IPv4PXESupport,string=n"
+    return ["-fw_cfg", name] if hardware.netboot_http else []
 
 
 def _disks(hardware: Hardware) -> list[str]:

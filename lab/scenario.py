@@ -109,6 +109,24 @@ class Disk(Model):
     """Start from the disk and NVRAM that an earlier `snapshot` step kept under this name."""
 
 
+class Netboot(StrEnum):
+    """How UEFI firmware boots from the network."""
+
+    PXE = "pxe"
+    HTTP = "http"
+
+
+class DeclaredBy(StrEnum):
+    """How the boot server is told of a machine."""
+
+    COMMAND = "command"
+    """`hosts add`, which also looks at images on other servers."""
+    FILE = "file"
+    """A YAML file of hosts."""
+    NOTHING = "nothing"
+    """Not at all: the machine is unknown."""
+
+
 class Machine(Model):
     """A machine of the rack."""
 
@@ -122,12 +140,19 @@ class Machine(Model):
     tpm: bool = False
     boot_first: BootFirst = BootFirst.NETWORK
     caching: Caching = Caching.UNSAFE
+    netboot: Netboot = Netboot.PXE
     boot_uri: str | None = None
     """UEFI HTTP boot of this URL at the first start, as if typed into the firmware's setup."""
-    declared: bool = True
-    """Whether the boot server is told of this machine before it starts."""
+    declared_by: DeclaredBy = DeclaredBy.COMMAND
     host_configuration: dict[str, Any] | None = None
     """None: the default one (docs/lab.md)."""
+
+
+class Mirror(Model):
+    """An HTTP server of images that is not the boot server."""
+
+    ranges: bool = True
+    """Whether it answers range requests."""
 
 
 class Server(Model):
@@ -137,6 +162,8 @@ class Server(Model):
     loader: str = Field(default="ipxe", pattern="^(ipxe|shim)$")
     foreign_dhcp: bool = False
     """A second DHCP server (dnsmasq) in the rack hands out the addresses."""
+    mirror: Mirror | None = None
+    """A second HTTP server (nginx) in the rack, with the same images under `${mirror.url}`."""
     settings: dict[str, Any] = {}
     """More settings of `trident-bootserver serve`, merged into its file."""
 
@@ -217,6 +244,13 @@ class Snapshot(Model):
     name: str = Field(pattern=NAME.pattern)
 
 
+class CheckDisk(Model):
+    """Holds when the SHA-384 of a disk is that of before the first power-on (machine off)."""
+
+    machine: str | None = None
+    serial: str = "TRIDENT0"
+
+
 class Serve(Model):
     """Put the undamaged image into the served folder (from now on, or again)."""
 
@@ -243,6 +277,7 @@ class Step(OneOf):
     set_host_configuration: SetHostConfiguration | None = None
     reinstall: OnMachine | None = None
     snapshot: Snapshot | None = None
+    disk_unchanged: CheckDisk | None = None
     network_first: OnMachine | None = None
     """Move the network entries to the front of the firmware's BootOrder (machine off)."""
 
@@ -289,18 +324,11 @@ class LastError(Model):
     contains: tuple[Pattern, ...] = ()
 
 
-class DiskState(Model):
-    """The SHA-384 of a disk is that of before the first power-on."""
+class Resumed(Model):
+    """After the boot server was started again, reading began in the middle of the root image."""
 
     machine: str | None = None
-    serial: str = "TRIDENT0"
-
-
-class RangeStart(Model):
-    """A request for a served image began above this byte."""
-
-    machine: str | None = None
-    above: int = 0
+    image: str = "image"
 
 
 class BootCount(Model):
@@ -325,9 +353,9 @@ class Expectation(OneOf):
     console: Text | None = None
     host_status: Value | None = None
     boot_entries: BootEntries | None = None
-    disk_unchanged: DiskState | None = None
+    disk_unchanged: CheckDisk | None = None
     guest: GuestCommand | None = None
-    range_start: RangeStart | None = None
+    resumed: Resumed | None = None
     boot_count: BootCount | None = None
     last_error: LastError | None = None
 

@@ -40,6 +40,7 @@ def settings(
         "artifacts": str(artifacts),
         "files": str(files),
         "state": str(state),
+        "hosts": ["hosts.d"],
         "http": {"port": PORT},
         "dhcp": service,
         "defaults": {"loader": loader},
@@ -66,6 +67,8 @@ class BootServer:
         self._folder = folder
         self._settings = folder / "bootserver.yaml"
         self._settings.write_text(yaml.safe_dump(configuration), encoding="utf-8")
+        self._hosts = folder / "hosts.d" / "hosts.yaml"
+        self._hosts.parent.mkdir(exist_ok=True)
         self._program = str(paths.program("trident-bootserver"))
         self._running: ExitStack | None = None
         self._process: Process | None = None
@@ -98,6 +101,16 @@ class BootServer:
         """What the server says of a machine; None when it knows none or does not answer."""
         answer = self._get(f"/v1/hosts/{mac}")
         return None if answer is None else HostRecord.model_validate(answer)
+
+    def declare_in_file(self, mac: str, name: str, host_configuration: dict[str, Any]) -> None:
+        """Declare a machine in the YAML file of hosts that the server reads."""
+        document: dict[str, Any] = {"hosts": []}
+        if self._hosts.exists():
+            document = yaml.safe_load(self._hosts.read_text(encoding="utf-8"))
+        document["hosts"].append(
+            {"mac": mac, "name": name, "hostConfiguration": host_configuration}
+        )
+        self._hosts.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
     def declare(self, mac: str, name: str, host_configuration: dict[str, Any]) -> Result:
         """Declare a machine or give it another Host Configuration; the command's own result."""
@@ -139,18 +152,3 @@ def installed(rack: Rack, folder: Path, configuration: dict[str, Any]) -> Iterat
         yield server
     finally:
         server.stop()
-
-
-@contextmanager
-def foreign_dhcp(rack: Rack, folder: Path) -> Iterator[None]:
-    """A dnsmasq beside the boot server that hands out addresses and knows nothing of booting."""
-    with rack.neighbour("dhcp") as neighbour:
-        argv = [
-            "dnsmasq", "--keep-in-foreground", "--port=0", "--interface=eth0", "--bind-interfaces",
-            "--dhcp-range=10.77.0.200,10.77.0.220,255.255.255.0,1h", "--dhcp-authoritative",
-            f"--dhcp-option=option:router,{SERVER_ADDRESS}", "--log-dhcp", "--log-facility=-",
-            f"--dhcp-leasefile={folder}/foreign-dhcp.leases", "--conf-file=/dev/null",
-            "--user=root",
-        ]  # fmt: skip
-        with spawn(neighbour.inside(argv), log=folder / "foreign-dhcp.log"):
-            yield

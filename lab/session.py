@@ -17,6 +17,7 @@ from lab.artifacts import OsImage
 from lab.console import Answer
 from lab.errors import LabError, ScenarioFailed
 from lab.machine import Machine
+from lab.neighbours import MIRROR_URL
 from lab.network import Rack
 from lab.record import Event, HostRecord
 from lab.report import Output
@@ -127,6 +128,8 @@ class Session:
     narrator: Narrator
     deadline: float
     """time.monotonic() at which the scenario's own limit is reached."""
+    restart_floor: int = 0
+    """Id of the last event before the boot server was started again."""
     outputs: list[Output] = field(default_factory=list)
 
     def bench(self, name: str | None) -> Bench:
@@ -184,7 +187,12 @@ class Session:
 
     def values(self, spec: scenario.Machine) -> dict[str, str]:
         """The placeholders of a machine's Host Configuration."""
-        values = {"server.url": BASE_URL, "machine.name": spec.name, "machine.mac": spec.mac}
+        values = {
+            "server.url": BASE_URL,
+            "mirror.url": MIRROR_URL,
+            "machine.name": spec.name,
+            "machine.mac": spec.mac,
+        }
         for name, image in self.images.items():
             values[f"{name}.url"] = f"{BASE_URL}/files/{name}.cosi"
             values[f"{name}.sha384"] = image.sha384
@@ -192,6 +200,12 @@ class Session:
             values["disk.device"] = placeholders.device(disk.bus, disk.serial)
             values[f"disk.{disk.serial}"] = values["disk.device"]
         return values
+
+    def needs_off(self, bench: Bench, what: str) -> None:
+        """Raises LabError while the machine is on."""
+        if bench.machine.is_on:
+            hint = "put a powerOff or cutPower step before it"
+            raise LabError(f"{what} needs {bench.spec.name} to be off", hint=hint)
 
     def declare(self, bench: Bench, configuration: dict[str, Any]) -> str | None:
         """Store a Host Configuration at the server; None, or what it said when it refused."""

@@ -9,7 +9,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from lab import artifacts, disks, firmware, lock, network, paths, qemu, scenario, server
+from lab import (
+    artifacts,
+    disks,
+    firmware,
+    lock,
+    neighbours,
+    network,
+    paths,
+    qemu,
+    scenario,
+    server,
+)
 from lab.errors import LabError
 from lab.machine import Machine, plugged_in
 from lab.network import Rack
@@ -48,7 +59,10 @@ def session(
         stack.enter_context(lock.virtual_machines())
         rack = stack.enter_context(network.rack())
         if wanted.server.foreign_dhcp:
-            stack.enter_context(server.foreign_dhcp(rack, folder))
+            stack.enter_context(neighbours.foreign_dhcp(rack, folder))
+        if wanted.server.mirror is not None:
+            ranges = wanted.server.mirror.ranges
+            stack.enter_context(neighbours.mirror(rack, folder, files, ranges=ranges))
         boot_server = stack.enter_context(server.installed(rack, folder, configuration))
         benches = {
             spec.name: _bench(stack, rack, number, spec, folder, images)
@@ -75,23 +89,23 @@ def session(
 
 def _declare_all(run: Session) -> None:
     for bench in run.benches.values():
-        if not bench.spec.declared:
+        spec = bench.spec
+        if spec.declared_by is scenario.DeclaredBy.NOTHING:
             continue
-        given = bench.spec.host_configuration
-        refusal = run.declare(bench, run.host_configuration(bench.spec, given))
+        configuration = run.host_configuration(spec, spec.host_configuration)
+        if spec.declared_by is scenario.DeclaredBy.FILE:
+            run.server.declare_in_file(spec.mac, spec.name, configuration)
+            continue
+        refusal = run.declare(bench, configuration)
         if refusal is not None:
-            raise LabError(
-                f"the boot server refused {bench.spec.name}'s Host Configuration: {refusal}"
-            )
+            raise LabError(f"the boot server refused {spec.name}'s Host Configuration: {refusal}")
 
 
 def _hash_disks(run: Session) -> None:
-    for expectation in run.wanted.expect:
-        if expectation.disk_unchanged is not None:
-            wanted = expectation.disk_unchanged
-            bench = run.bench(wanted.machine)
-            image = bench.disk(wanted.serial).image
-            bench.initial_sha384[wanted.serial] = disks.sha384(image)
+    for part in (*run.wanted.steps, *run.wanted.expect):
+        if isinstance(part.value, scenario.CheckDisk):
+            bench, serial = run.bench(part.value.machine), part.value.serial
+            bench.initial_sha384[serial] = disks.sha384(bench.disk(serial).image)
 
 
 def _bench(
@@ -114,6 +128,7 @@ def _bench(
         disks=tuple(disks.create(disk, home, os_disk, _snapshots()) for disk in spec.disks),
         nics=(qemu.Nic(spec.mac, f"tap{number}", spec.nic),),
         boot_first=spec.boot_first,
+        netboot_http=spec.netboot is scenario.Netboot.HTTP,
         caching=spec.caching,
     )
     machine = stack.enter_context(plugged_in(hardware, home, rack, with_tpm=spec.tpm))

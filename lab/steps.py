@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from lab import checks, damage, disks, firmware, scenario
-from lab.errors import LabError, ScenarioFailed
+from lab import checks, damage, disks, firmware, scenario, verify
+from lab.errors import ScenarioFailed
 from lab.session import Session
 
 
@@ -56,6 +56,8 @@ def _stop_server(session: Session, value: scenario.StopServer) -> None:
 
 
 def _start_server(session: Session, _value: scenario.Nothing) -> None:
+    known = [bench.record.timeline[-1].id for bench in session.benches.values() if bench.record]
+    session.restart_floor = max(known, default=0)
     session.server.start()
 
 
@@ -77,14 +79,14 @@ def _reinstall(session: Session, value: scenario.OnMachine) -> None:
 
 def _snapshot(session: Session, value: scenario.Snapshot) -> None:
     bench = session.bench(value.machine)
-    _needs_off(session, bench.spec.name, "a snapshot")
+    session.needs_off(bench, "a snapshot")
     machine = bench.machine
     disks.keep(machine.hardware.disks, machine.nvram_path, session.snapshots / value.name)
 
 
 def _network_first(session: Session, value: scenario.OnMachine) -> None:
     bench = session.bench(value.machine)
-    _needs_off(session, bench.spec.name, "changing the boot order")
+    session.needs_off(bench, "changing the boot order")
     firmware.put_network_first(bench.machine.nvram_path)
 
 
@@ -92,9 +94,12 @@ def _serve(session: Session, value: scenario.Serve) -> None:
     shutil.copyfile(session.images[value.image].cosi, session.files / f"{value.image}.cosi")
 
 
-def _needs_off(session: Session, name: str, what: str) -> None:
-    if session.bench(name).machine.is_on:
-        raise LabError(f"{what} needs {name} to be off", hint="put a powerOff step before it")
+def _disk_unchanged(session: Session, value: scenario.CheckDisk) -> None:
+    bench = session.bench(value.machine)
+    session.needs_off(bench, "reading a disk")
+    complaint = verify.disk_unchanged(session, bench, value)
+    if complaint is not None:
+        raise ScenarioFailed(f"{bench.spec.name}: {complaint}")
 
 
 _VERBS: dict[str, Callable[[Session, Any], None]] = {
@@ -111,5 +116,6 @@ _VERBS: dict[str, Callable[[Session, Any], None]] = {
     "setHostConfiguration": _set_host_configuration,
     "reinstall": _reinstall,
     "snapshot": _snapshot,
+    "diskUnchanged": _disk_unchanged,
     "networkFirst": _network_first,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lab import checks, disks, scenario
+from lab import checks, damage, disks, scenario
 from lab.session import Bench, Session
 
 
@@ -20,11 +20,15 @@ def _timeline(_session: Session, bench: Bench, wanted: scenario.Timeline) -> str
     return checks.timeline(wanted, bench.new_events() if wanted.since_power_on else events)
 
 
-def _range_start(_session: Session, bench: Bench, wanted: scenario.RangeStart) -> str | None:
-    return checks.range_start(wanted, bench.record.timeline if bench.record else ())
+def _resumed(session: Session, bench: Bench, wanted: scenario.Resumed) -> str | None:
+    region = damage.root_region(session.images[wanted.image].cosi)
+    timeline = bench.record.timeline if bench.record else ()
+    events = [event for event in timeline if event.id > session.restart_floor]
+    return checks.resumed(events, region.offset, region.size)
 
 
-def _disk_unchanged(_session: Session, bench: Bench, wanted: scenario.DiskState) -> str | None:
+def disk_unchanged(_session: Session, bench: Bench, wanted: scenario.CheckDisk) -> str | None:
+    """Whether a disk of a powered-off machine is as it was before the first power-on."""
     now = disks.sha384(bench.disk(wanted.serial).image)
     return None if now == bench.initial_sha384[wanted.serial] else "the disk changed"
 
@@ -42,9 +46,9 @@ _KEYS: dict[str, Callable[[Session, Bench, Any], str | None]] = {
     "bootEntries": lambda _session, bench, wanted: checks.boot_entries(
         wanted, bench.machine.nvram()
     ),
-    "diskUnchanged": _disk_unchanged,
+    "diskUnchanged": disk_unchanged,
     "guest": lambda session, _bench, wanted: checks.guest(wanted, session.run(wanted)),
-    "rangeStart": _range_start,
+    "resumed": _resumed,
     "bootCount": _boot_count,
     "lastError": lambda _session, bench, wanted: checks.last_error(wanted, bench.record),
 }

@@ -20,7 +20,7 @@ RECORD = HostRecord.model_validate(
 EVENTS = [
     Event(id=number, time="t", source=source, event=event, detail=detail)
     for number, (source, event, detail) in enumerate(
-        [("dhcp", "ack", {}), ("http", "image", {"rangeStart": 7}), ("agent", "step-done", {})]
+        [("dhcp", "ack", {}), ("http", "image", {"start": 7}), ("agent", "step-done", {})]
     )
 ]
 NVRAM = Nvram((2, 1), None, (BootEntry(1, "UEFI PXEv4", "MAC()"), BootEntry(2, "AZLA", "HD()")))
@@ -42,10 +42,10 @@ def test_a_timeline_is_held_against_wanted_and_unwanted_events():
     assert "dhcp/ack occurs" in str(checks.timeline(scenario.Timeline(lacks=("dhcp/ack",)), EVENTS))
 
 
-def test_the_highest_range_start_decides():
-    assert checks.range_start(scenario.RangeStart(above=0), EVENTS) is None
-    assert "7" in str(checks.range_start(scenario.RangeStart(above=7), EVENTS))
-    assert checks.range_start(scenario.RangeStart(above=0), []) is not None
+def test_a_request_that_begins_inside_the_root_image_is_a_resumption():
+    assert checks.resumed(EVENTS, 5, 10) is None
+    assert checks.resumed(EVENTS, 7, 10) is not None
+    assert checks.resumed([], 0, 10) is not None
 
 
 def test_host_status_values_are_named_by_path():

@@ -22,7 +22,7 @@ expect: [{state: {equals: provisioned}}]
 def test_the_least_scenario_has_one_declared_uefi_machine_with_a_blank_disk():
     parsed = scenario.parse(LEAST)
     (machine,) = parsed.machines
-    assert machine.declared
+    assert machine.declared_by == "command"
     assert machine.firmware == "uefi"
     assert [disk.content for disk in machine.disks] == ["blank"]
 
