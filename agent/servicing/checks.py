@@ -17,12 +17,12 @@ from agent.cosi.metadata import CosiMetadata
 from agent.cosi.source import Source, open_source
 from agent.engine.context import Context
 from agent.engine.subsystem import Subsystem
-from agent.linux import efivars, mounts, tools
+from agent.linux import mounts, tools
 from agent.servicing import safety
 
 OPEN_PATIENCE_S = 60.0
 """How long an image server that cannot be reached is retried before the install is refused."""
-_ALWAYS = ("findmnt", "mount", "umount", "udevadm", "efibootmgr", "chroot")
+_ALWAYS = ("findmnt", "mount", "umount", "udevadm", "chroot")
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +65,6 @@ def require_fitting(context: Context, metadata: CosiMetadata) -> None:
     )
     findings.require_clean(found)
     _log_warnings(found)
-
-
-def require_firmware() -> None:
-    """Raise unless the machine was booted by UEFI and its variables can be written."""
-    efivars.require()
 
 
 def require_tools(subsystems: Sequence[Subsystem], context: Context) -> None:

@@ -13,7 +13,7 @@ The caller reboots: `agent.servicing.reboot.reboot()`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from agent.engine import newroot, plan
 from agent.engine.context import Context
 from agent.engine.execute import execute
 from agent.engine.plan import Plan
-from agent.engine.subsystem import Phase, Subsystem
+from agent.engine.subsystem import Phase, Step, Subsystem
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
 from agent.servicing import checks, lock, statuses
@@ -44,6 +44,9 @@ from agent.servicing.operation import (
 from agent.servicing.subsystems import Subsystems
 
 NAME = "install"
+
+MakeSubsystems = Callable[[Path | None], Subsystems]
+"""Makes the subsystems of one run; the argument is where that run keeps its logs."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class InstallRequest:
     log_directory: Path | None = Path("/var/log")
 
 
-def run(request: InstallRequest) -> Outcome:
+def run(
+    request: InstallRequest, make_subsystems: MakeSubsystems = Subsystems.for_install
+) -> Outcome:
     """Install, or the half of it that is allowed. `reboot` is set when the target is to be booted.
 
     Destroys what is on the disks of the Host Configuration. Leaves the target unmounted.
@@ -82,7 +87,8 @@ def run(request: InstallRequest) -> Outcome:
             checks.require_supported(request.configuration)
             checks.require_servicing_system()
             record.open(stack, request)
-            status = _run_allowed(request, record, reports)
+            subsystems = make_subsystems(request.log_directory)
+            status = _run_allowed(_Install(request, record, reports, subsystems))
         reboot = (
             status.servicing_state is ServicingState.CLEAN_INSTALL_FINALIZED
             and not request.configuration.internal_params.no_transition
@@ -143,65 +149,76 @@ class _Record:
         return self.save(self.latest().model_copy(update={"last_error": error.to_status()}))
 
 
-def _run_allowed(request: InstallRequest, record: _Record, reports: Reports) -> HostStatus:
+@dataclass(frozen=True)
+class _Install:
+    """What the halves of one run share."""
+
+    request: InstallRequest
+    record: _Record
+    reports: Reports
+    subsystems: Subsystems
+
+    def execute(self, steps: Sequence[Step], context: Context) -> None:
+        execute(steps, context, self.reports.recorder)
+
+    def save(self, context: Context, state: ServicingState) -> HostStatus:
+        return self.record.save(statuses.installed(context, state, in_target=False))
+
+
+def _run_allowed(install: _Install) -> HostStatus:
     """Stage and finalize as allowed; neither is a successful nothing."""
-    status = record.latest()
-    if Operation.STAGE in request.operations:
-        return _stage(request, record, reports)
-    if Operation.FINALIZE in request.operations:
-        return _finalize_staged(request, record, reports)
-    return status
+    if Operation.STAGE in install.request.operations:
+        return _stage(install)
+    if Operation.FINALIZE in install.request.operations:
+        return _finalize_staged(install)
+    return install.record.latest()
 
 
-def _stage(request: InstallRequest, record: _Record, reports: Reports) -> HostStatus:
+def _stage(install: _Install) -> HostStatus:
+    request, subsystems = install.request, install.subsystems
     newroot.release_stale()
-    subsystems = Subsystems.for_install(request.log_directory)
     given = Context(request.configuration, ServicingType.CLEAN_INSTALL)
-    execute(subsystems.hooks.pre_servicing(given), given, reports.recorder)
+    install.execute(subsystems.hooks.pre_servicing(given), given)
     with _opened(request.configuration) as image:
-        configuration = _pinned(request.configuration, image)
-        context = replace(given, configuration=configuration, image=image, newroot=newroot.choose())
+        context = replace(
+            given,
+            configuration=_pinned(request.configuration, image),
+            image=image,
+            newroot=newroot.choose(),
+        )
         checks.require_fitting(context, image.metadata)
-        checks.require_firmware()
         checks.require_tools(subsystems.ordered, context)
         planned = _plan(context, subsystems.ordered, request.operations)
-        record.save(statuses.installed(context, ServicingState.NOT_PROVISIONED, in_target=False))
-        execute(planned.phase(Phase.PREPARE), context, reports.recorder)
-        execute(planned.phase(Phase.CREATE), context, reports.recorder)
+        install.save(context, ServicingState.NOT_PROVISIONED)
+        install.execute(planned.phase(Phase.PREPARE), context)
+        install.execute(planned.phase(Phase.CREATE), context)
         with newroot.mounted(context):
-            execute(planned.phase(Phase.PROVISION), context, reports.recorder)
+            install.execute(planned.phase(Phase.PROVISION), context)
             with newroot.chrootable(context.newroot):
-                execute(planned.phase(Phase.CONFIGURE), context, reports.recorder)
-            staged = record.save(
-                statuses.installed(context, ServicingState.CLEAN_INSTALL_STAGED, in_target=False)
-            )
+                install.execute(planned.phase(Phase.CONFIGURE), context)
+            staged = install.save(context, ServicingState.CLEAN_INSTALL_STAGED)
             if Operation.FINALIZE not in request.operations:
                 return staged
-            execute(planned.phase(Phase.FINALIZE), context, reports.recorder)
-    return record.save(
-        statuses.installed(context, ServicingState.CLEAN_INSTALL_FINALIZED, in_target=False)
-    )
+            install.execute(planned.phase(Phase.FINALIZE), context)
+    return install.save(context, ServicingState.CLEAN_INSTALL_FINALIZED)
 
 
-def _finalize_staged(request: InstallRequest, record: _Record, reports: Reports) -> HostStatus:
+def _finalize_staged(install: _Install) -> HostStatus:
     """Finalize what an earlier run staged. Raises when nothing is staged, or something else."""
-    status = record.latest()
-    _require_staged(status, request.configuration)
+    status = install.record.latest()
+    _require_staged(status, install.request.configuration)
     newroot.release_stale()
-    subsystems = Subsystems.for_install(request.log_directory)
     context = Context(
         status.spec,
         ServicingType.CLEAN_INSTALL,
         newroot=newroot.choose(),
         facts=statuses.facts(status),
     )
-    checks.require_firmware()
-    planned = plan.build(_title(context), subsystems.ordered, context, stage=False, finalize=True)
+    subsystems = install.subsystems.ordered
+    planned = plan.build(_title(context), subsystems, context, stage=False, finalize=True)
     with newroot.mounted(context):
-        execute(planned.phase(Phase.FINALIZE), context, reports.recorder)
-    return record.save(
-        statuses.installed(context, ServicingState.CLEAN_INSTALL_FINALIZED, in_target=False)
-    )
+        install.execute(planned.phase(Phase.FINALIZE), context)
+    return install.save(context, ServicingState.CLEAN_INSTALL_FINALIZED)
 
 
 def _require_staged(status: HostStatus, configuration: HostConfiguration) -> None:

@@ -32,7 +32,7 @@ class Subsystems:
         return cls(
             (
                 StorageSubsystem(),
-                Management(_final_status),
+                Management(final_status),
                 BootSubsystem(),
                 Network(),
                 OsConfig(),
@@ -43,5 +43,6 @@ class Subsystems:
         )
 
 
-def _final_status(context: Context) -> HostStatus:
+def final_status(context: Context) -> HostStatus:
+    """The status that an installed target starts with."""
     return statuses.installed(context, ServicingState.CLEAN_INSTALL_FINALIZED, in_target=True)
