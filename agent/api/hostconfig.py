@@ -25,13 +25,18 @@ class Trident(Model):
     """The agent itself on the target."""
 
     disable: bool = False
+    """Leave no agent on the target: no commit at boot, no updates."""
     datastore_path: HostPath = DEFAULT_DATASTORE
+    """Where the agent keeps its memory on the target; ends in `.sqlite`, not on an A/B volume."""
     phonehome: str | None = None
+    """URL that gets a report when an operation starts and ends."""
     logstream: str | None = None
+    """URL that gets log lines as they are written."""
 
 
 class Image(Model):
     url: Url
+    """Where the COSI file is: `file:`, `http:` or `https:`."""
     sha384: Literal["ignored"] | Sha384
     """SHA-384 of the image's metadata.json."""
 
@@ -55,10 +60,15 @@ class Script(Model):
     )
 
     name: str = ""
+    """Name in messages."""
     run_on: tuple[ServicingTypeSelection, ...] = ()
+    """Kinds of servicing the script runs in; none by default."""
     interpreter: HostPath | None = None
+    """Program that runs the script; `/bin/sh` by default."""
     content: str | None = None
+    """The script itself."""
     path: HostPath | None = None
+    """A script on the servicing OS; read before anything is changed."""
     arguments: tuple[str, ...] = ()
     environment_variables: Mapping[str, str] = {}
 
@@ -75,8 +85,11 @@ class Script(Model):
 
 class Scripts(Model):
     pre_servicing: tuple[Script, ...] = ()
+    """Run in the servicing OS before anything is changed."""
     post_provision: tuple[Script, ...] = ()
+    """Run in the servicing OS when the target is written; `TARGET_ROOT` is where it is mounted."""
     post_configure: tuple[Script, ...] = ()
+    """Run inside the target when it is configured."""
 
 
 class SystemdCheck(Model):
@@ -84,7 +97,9 @@ class SystemdCheck(Model):
 
     name: str = ""
     systemd_services: tuple[str, ...]
+    """Units that must be active."""
     timeout_seconds: int = Field(default=30, ge=0)
+    """How long to wait for them."""
     run_on: tuple[ServicingTypeSelection, ...] = ()
 
 
@@ -102,6 +117,7 @@ Check = Annotated[
 
 class Health(Model):
     checks: tuple[Check, ...] = ()
+    """Run after the first boot of a new OS; if one fails, the OS is not committed."""
 
 
 class InternalParams(RootModel[Mapping[str, JsonValue]]):
@@ -206,10 +222,18 @@ class HostConfiguration(Model):
     """What a host should be."""
 
     trident: Trident = Trident()
+    """The agent itself."""
     storage: Storage = Storage()
+    """Disks and what is on them."""
     scripts: Scripts = Scripts()
+    """Scripts that run while the host is serviced."""
     os: Os = Os()
+    """The target OS."""
     management_os: ManagementOs = ManagementOs()
+    """The OS that does the installation."""
     internal_params: InternalParams = InternalParams()
+    """Overrides for tests and emergencies; free-form."""
     image: Image | None = None
+    """The OS image."""
     health: Health = Health()
+    """Checks of a newly booted OS."""

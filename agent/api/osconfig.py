@@ -27,7 +27,9 @@ class Netplan(Model):
     model_config = CONTRACT | ConfigDict(extra="allow")
 
     version: int
+    """Always 2."""
     renderer: NetplanRenderer | None = None
+    """`networkd` by default."""
     ethernets: NetplanDevices | None = None
     bridges: NetplanDevices | None = None
     bonds: NetplanDevices | None = None
@@ -56,6 +58,7 @@ class SelinuxMode(StrEnum):
 
 class Selinux(Model):
     mode: SelinuxMode | None = None
+    """Mode of the target; what the image says by default."""
 
 
 class LockedPassword(Model):
@@ -83,23 +86,34 @@ class SshMode(StrEnum):
 
 class User(Model):
     name: str
+    """Login name."""
     password: Password = LockedPassword()
     uid: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] | None = None
+    """Number; the next free one by default."""
     primary_group: str | None = None
+    """By default a group with the name of the user."""
     secondary_groups: tuple[str, ...] = ()
     ssh_public_keys: tuple[str, ...] = ()
+    """Lines of authorized_keys."""
     ssh_mode: SshMode = SshMode.BLOCK
+    """Whether the user can log in by SSH."""
     dangerous_password_expires_days: Annotated[int, Field(ge=0)] | None = None
+    """Days after which the password must be changed."""
     startup_command: str | None = None
+    """Login shell."""
     home_directory: str | None = None
+    """Path of the home directory."""
 
 
 class AdditionalFile(Model):
     """A file to write into the target: its content inline or read from `source`."""
 
     destination: HostPath
+    """Path in the target."""
     content: str | None = None
+    """Text of the file."""
     source: HostPath | None = None
+    """File on the servicing OS to copy."""
     permissions: str | None = None
     """Octal text with a leading 0, such as `0644`."""
 
@@ -114,7 +128,9 @@ class LoadMode(StrEnum):
 class Module(Model):
     name: str
     load_mode: LoadMode = LoadMode.INHERIT
+    """Load at boot, on demand, never, or as the image says."""
     options: Mapping[str, str] = {}
+    """Parameters of the module."""
 
 
 class Services(Model):
@@ -124,6 +140,7 @@ class Services(Model):
 
 class KernelCommandLine(Model):
     extra_command_line: tuple[str, ...]
+    """Arguments added to the command line."""
 
 
 class Extension(Model):
@@ -132,6 +149,7 @@ class Extension(Model):
     url: Url
     sha384: Sha384
     path: HostPath | None = None
+    """Where the image is put in the target."""
 
 
 class UefiFallbackMode(StrEnum):
@@ -147,15 +165,23 @@ NO_EXTRA_COMMAND_LINE: Final = KernelCommandLine(extra_command_line=())
 
 class Os(Model):
     netplan: Netplan | None = None
+    """Network configuration of the target."""
     selinux: Selinux = Selinux()
     users: tuple[User, ...] = ()
+    """Users to create or change."""
     additional_files: tuple[AdditionalFile, ...] = ()
+    """Files to write."""
     hostname: str | None = None
+    """Name of the host."""
     modules: tuple[Module, ...] = ()
+    """Kernel modules."""
     services: Services = Services()
+    """Units to enable and disable."""
     kernel_command_line: KernelCommandLine = NO_EXTRA_COMMAND_LINE
     sysexts: tuple[Extension, ...] = ()
+    """System extension images."""
     confexts: tuple[Extension, ...] = ()
+    """Configuration extension images."""
     uefi_fallback: UefiFallbackMode = UefiFallbackMode.CONSERVATIVE
 
 
@@ -163,4 +189,6 @@ class ManagementOs(Model):
     """The OS that runs the installation."""
 
     netplan: Netplan | None = None
+    """Network configuration while installing."""
     users: tuple[User, ...] = ()
+    """Users of the installation OS."""

@@ -38,9 +38,13 @@ class Partition(Model):
 
     id: BlockDeviceId
     type: PartitionType = PartitionKind.LINUX_GENERIC
+    """Name or GUID of the partition type."""
     size: PartitionSize
+    """Multiple of 4096 bytes, or `grow` for what is left."""
     uuid: UUID | None = None
+    """PARTUUID; random by default."""
     label: str | None = None
+    """GPT name; the id by default."""
 
     @property
     def effective_label(self) -> str:
@@ -59,9 +63,12 @@ class AdoptedPartition(Model):
 class Disk(Model):
     id: BlockDeviceId
     device: HostPath
+    """Path on the host; `/dev/disk/by-path/...` stays the same when disks are added."""
     partition_table_type: PartitionTableType
     partitions: tuple[Partition, ...]
+    """Created in this order; everything else on the disk is lost."""
     adopted_partitions: tuple[AdoptedPartition, ...] = ()
+    """Partitions that exist and are kept."""
 
 
 class EncryptedVolume(Model):
@@ -69,6 +76,7 @@ class EncryptedVolume(Model):
     device_name: str
     """Name below /dev/mapper."""
     device_id: BlockDeviceId
+    """What is encrypted: a partition or an array."""
 
     @property
     def device_path(self) -> PurePosixPath:
@@ -77,9 +85,12 @@ class EncryptedVolume(Model):
 
 class Encryption(Model):
     recovery_key_url: Url | None = None
+    """`file:` URL of a key that also opens the volumes."""
     volumes: tuple[EncryptedVolume, ...]
     pcrs: tuple[Pcr, ...]
+    """TPM registers that the volumes are sealed to."""
     clear_tpm_on_install: bool | None = None
+    """Clear the TPM before a clean install."""
 
 
 class RaidLevel(StrEnum):
@@ -93,8 +104,10 @@ class RaidLevel(StrEnum):
 class SoftwareRaidArray(Model):
     id: BlockDeviceId
     name: str
+    """Name below /dev/md."""
     level: RaidLevel
     devices: tuple[BlockDeviceId, ...]
+    """Ids of the member partitions."""
 
     @property
     def device_path(self) -> PurePosixPath:
@@ -103,6 +116,7 @@ class SoftwareRaidArray(Model):
 
 class Raid(Model):
     software: tuple[SoftwareRaidArray, ...] = ()
+    """Arrays of the md driver."""
     sync_timeout: Annotated[int, Field(ge=0)] | None = None
     """Seconds to wait for the arrays to be in sync."""
 
@@ -166,6 +180,7 @@ class OverrideEspMount(StrEnum):
 class MountPoint(Model):
     path: HostPath
     options: str = DEFAULT_MOUNT_OPTIONS
+    """As in fstab."""
 
     @property
     def option_list(self) -> tuple[str, ...]:
@@ -195,10 +210,15 @@ MountPointField = Annotated[
 
 class FileSystem(Model):
     device_id: BlockDeviceId | None = None
+    """What the filesystem is on; none for tmpfs."""
     source: FileSystemSource = FileSystemSource.IMAGE
+    """Content from the image, newly made, or already there."""
     type: FileSystemType | None = None
+    """For new (ext4 by default) and adopted (auto); the image says its own."""
     mount_point: MountPointField | None = None
+    """Path, or path and options. Filesystems of the image are found by it."""
     override_esp_mount: OverrideEspMount = OverrideEspMount.USE_DEFAULT
+    """Whether this is the ESP: if at /boot/efi, always, or never."""
 
     @model_validator(mode="after")
     def _coherent(self) -> FileSystem:
@@ -255,6 +275,7 @@ class VerityDevice(Model):
     data_device_id: BlockDeviceId
     hash_device_id: BlockDeviceId
     corruption_option: VerityCorruptionOption = VerityCorruptionOption.IO_ERROR
+    """What the kernel does when data do not match."""
 
     @property
     def device_path(self) -> PurePosixPath:
@@ -283,9 +304,13 @@ class Storage(Model):
     encryption: Encryption | None = None
     raid: Raid = Raid()
     ab_update: AbUpdate | None = None
+    """Pairs of volumes, so that an update is written beside the running OS."""
     filesystems: tuple[FileSystem, ...] = ()
+    """What is made, written and mounted where."""
     verity: tuple[VerityDevice, ...] = ()
+    """Read-only devices whose content is verified."""
     swap: tuple[SwapField, ...] = ()
+    """Ids of swap partitions."""
 
     @property
     def volume_pairs(self) -> tuple[AbVolumePair, ...]:
