@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,11 @@ rm -rf "$1/sandbox/root/run/trident" "$1/sandbox/root/var/lib/trident"
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Iterator[Path]:
+def work(tmp_path: Path) -> Path:
     (tmp_path / "sandbox").mkdir()
     (tmp_path / "image.cosi").write_bytes(cosi_bytes())
     configure(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 def configure(work: Path, **changes: Any) -> None:
