@@ -10,9 +10,10 @@ from pathlib import Path
 
 import agent
 from agent.api.errors import TridentError
-from iso_builder import live, packages
+from agent.api.units import ByteCount
+from iso_builder import cosi, live, osimage, packages
 
-Command = Callable[[argparse.Namespace], None]
+Command = Callable[[argparse.Namespace], int | None]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(title="commands", required=True)
     _add_live(commands)
+    _add_os_image(commands)
+    cosi.add_parser(commands)
     return top
 
 
@@ -33,11 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     command: Command = arguments.run
     try:
-        command(arguments)
+        return command(arguments) or 0
     except TridentError as error:
         print(error.render(), file=sys.stderr)
         return 1
-    return 0
 
 
 def _add_live(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,6 +64,37 @@ def _add_live(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--include", nargs="+", action="extend", default=[], metavar="PKG", help="further packages"
     )
     command.set_defaults(run=_live)
+
+
+def _add_os_image(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("os-image", help="build the sample operating system")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    command.add_argument(
+        "--variant",
+        type=osimage.BootVariant,
+        choices=list(osimage.BootVariant),
+        default=osimage.BootVariant.GRUB,
+        help="how it boots: signed shim and GRUB, or systemd-boot and a UKI",
+    )
+    command.add_argument("--version", default="1", help="image version; each has its own UUIDs")
+    command.add_argument(
+        "--size", type=_size, default=0, metavar="N[M|G]", help="size of the root file system"
+    )
+    command.set_defaults(run=_os_image)
+
+
+def _size(text: str) -> int:
+    try:
+        return ByteCount.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _os_image(arguments: argparse.Namespace) -> None:
+    options = osimage.Options(arguments.variant, arguments.version, arguments.size)
+    started = time.monotonic()
+    osimage.export(options, arguments.output)
+    print(f"{arguments.output}: {options.name}, {time.monotonic() - started:.1f} s")
 
 
 def _live(arguments: argparse.Namespace) -> None:

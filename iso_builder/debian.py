@@ -49,7 +49,7 @@ def archive(recipe: Recipe) -> Path:
 
     Raises missing-binary, servicing/command-failed.
     """
-    name = cache.key({"recipe": asdict(recipe), "format": 1})
+    name = cache.key({"recipe": asdict(recipe), "format": 2})
     directory = cache.obtain("trees", name, lambda made: _bootstrap(recipe, made))
     return directory / "tree.tar"
 
@@ -118,8 +118,9 @@ def _command(recipe: Recipe, target: Path, seeds: Path) -> list[str]:
     command += ['--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Retries "3"']
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.leave_out]
     command += [f"--include={','.join(recipe.packages)}"]
-    for name, text in recipe.seed:
-        install(seeds, name, text, mode=0o755 if text.startswith("#!") else 0o644)
-    if recipe.seed:
-        command += [f"--essential-hook=sync-in {seeds} /"]
+    for number, (name, text) in enumerate(recipe.seed):
+        seed = seeds / str(number)
+        seed.write_text(text)
+        mode = "0755" if text.startswith("#!") else "0644"
+        command += [f'--essential-hook=install -D -m {mode} {seed} "$1{name}"']
     return [*command, recipe.suite, str(target)]

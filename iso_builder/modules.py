@@ -111,7 +111,7 @@ radio, no cluster file systems."""
 
 TARGET_LEFT_OUT = tuple(
     f"/lib/modules/*/kernel/{folder}/*"
-    for folder in ("sound", *(name for name in LIVE.drop if name.startswith("drivers/")))
+    for folder in ("sound", "drivers/infiniband/hw", "drivers/scsi/bfa", *LIVE.drop)
 )
 """dpkg patterns for the sample target system: a server without desktop hardware."""
 
@@ -121,6 +121,7 @@ TARGET_INITRD = (
     "dm_crypt",
     "dm_verity",
     "ehci_pci",
+    "ext4",
     "hv_storvsc",
     "megaraid_sas",
     "mpt3sas",
@@ -135,6 +136,7 @@ TARGET_INITRD = (
     "virtio_pci",
     "virtio_scsi",
     "vmw_pvscsi",
+    "xfs",
     "xhci_pci",
 )
 """Drivers in the sample target system's initrd; udev loads those that the machine needs."""

@@ -13,9 +13,14 @@ PYTHON = "3.11"
 NEWER_SUITE = "trixie"
 """Where iPXE 1.21, systemd-boot 257 and its UKI stub come from; unpacked, never installed."""
 
-_NO_MANUALS = tuple(
-    f"/usr/share/{folder}/*" for folder in ("man", "locale", "doc", "info", "lintian", "bug")
+_LEFT_OUT = (
+    *(f"/usr/share/{name}/*" for name in ("man", "locale", "doc", "info", "lintian", "bug")),
+    "/usr/lib/udev/hwdb.d/*",
+    # 31 MB that only xfs_scrub uses
+    "/usr/lib/x86_64-linux-gnu/libicudata.so*",
+    "/usr/sbin/xfs_scrub*",
 )
+"""dpkg patterns: documents, and files that are large and of no use here."""
 
 
 class KernelFlavour(StrEnum):
@@ -36,8 +41,8 @@ _LIVE = (
     " python3 systemd-sysv tpm2-tools udev xfsprogs zstd"
 )
 _TARGET = (
-    "ca-certificates cryptsetup-bin curl dbus dosfstools e2fsprogs efibootmgr efivar fdisk gdisk"
-    " initramfs-tools iproute2 iputils-ping kmod less libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0"
+    "busybox ca-certificates cryptsetup-bin curl dbus dosfstools e2fsprogs efibootmgr efivar fdisk"
+    " gdisk initramfs-tools iproute2 iputils-ping kmod less libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0"
     " libtss2-tcti-device0 login lsof mdadm netbase netplan.io openssh-server passwd procps"
     " python3 sudo systemd-resolved systemd-sysv tpm2-tools udev xfsprogs zstd"
 )
@@ -54,7 +59,7 @@ def live(firmware: tuple[str, ...], include: tuple[str, ...]) -> Recipe:
     """The live system without its kernel; `firmware` packages may be non-free."""
     components = ("main", "non-free-firmware") if firmware else ("main",)
     names = (*_LIVE.split(), *firmware, *include)
-    return Recipe(SUITE, Variant.ESSENTIAL, names, components, leave_out=_NO_MANUALS)
+    return Recipe(SUITE, Variant.ESSENTIAL, names, components, leave_out=_LEFT_OUT)
 
 
 def kernel(flavour: KernelFlavour) -> Recipe:
@@ -79,7 +84,7 @@ def target() -> Recipe:
         SUITE,
         Variant.APT,
         (*_TARGET.split(), KernelFlavour.GENERIC.package),
-        leave_out=(*_NO_MANUALS, *modules.TARGET_LEFT_OUT),
+        leave_out=(*_LEFT_OUT, *modules.TARGET_LEFT_OUT),
         seed=(
             ("/etc/initramfs-tools/conf.d/trident", "MODULES=list\nCOMPRESS=zstd\n"),
             ("/etc/initramfs-tools/hooks/trident", _INITRAMFS_HOOK.format(modules=drivers)),
