@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agent.api.hostconfig import HostConfiguration
 from agent.api.yamltext import Positions
-from agent.check import graph_checks, os_checks, storage_checks
+from agent.check import extra_checks, graph_checks, os_checks, storage_checks
 from agent.check.findings import Finding
 from agent.check.graph import StorageGraph
 from agent.check.rules import PERMITTED
@@ -39,3 +39,4 @@ def _findings(hc: HostConfiguration) -> Iterator[Finding]:
     yield from os_checks.check_root_verity(hc, graph)
     yield from os_checks.check_datastore(hc.trident, hc.storage)
     yield from os_checks.check_extension_locations(hc, graph)
+    yield from extra_checks.check(hc)

@@ -463,6 +463,53 @@ REST: list[tuple[str, str, Edit]] = [
 ]
 
 
+EXTRA: list[tuple[str, str, Edit]] = [
+    (
+        "partition-label-too-long",
+        f"{DISK}.partitions[5].label",
+        lambda d: parts(d)[5].update(label="x" * 37),
+    ),
+    (
+        "partition-label-too-long",
+        f"{DISK}.partitions[5].id",
+        lambda d: parts(d)[5].update(id="\U0001f600" * 19),
+    ),
+    (
+        "invalid-partition-label",
+        f"{DISK}.partitions[5].label",
+        lambda d: parts(d)[5].update(label="a\nb"),
+    ),
+    (
+        "invalid-mount-options",
+        "storage.filesystems[2].mountPoint.options",
+        lambda d: filesystems(d)[2].update(
+            mountPoint={"path": "/var/lib/trident", "options": "a b"}
+        ),
+    ),
+    *(
+        ("invalid-hostname", "os.hostname", set_os(hostname=name))
+        for name in ("", "a b", "-a", "a\n", "a" * 65)
+    ),
+    *(
+        ("invalid-user-name", "os.users[0].name", set_os(users=[{"name": name}]))
+        for name in ("", "a:b", "-a", "a/b", "a\n", "a" * 33)
+    ),
+    (
+        "path-not-absolute",
+        f"{FILE}.destination",
+        set_os(additionalFiles=[{"destination": "x", "content": ""}]),
+    ),
+]
+
+
+def test_names_of_the_greatest_length_are_accepted() -> None:
+    def edit(doc: Doc) -> None:
+        parts(doc)[5].update(label="x" * 36)
+        doc["os"] = {"hostname": "a" * 64, "users": [{"name": "a" * 32}]}
+
+    assert findings(edit) == []
+
+
 def test_the_base_document_is_fine() -> None:
     assert findings(lambda d: None) == []
 
@@ -476,7 +523,7 @@ def test_upstreams_samples_are_valid(sample: Path) -> None:
     assert errors(validate(load.load_file(sample))) == []
 
 
-@pytest.mark.parametrize(("code", "path", "edit"), [*GRAPH, *STORAGE, *REST])
+@pytest.mark.parametrize(("code", "path", "edit"), [*GRAPH, *STORAGE, *REST, *EXTRA])
 def test_the_first_error_names_the_rule_and_the_place(code: str, path: str, edit: Edit) -> None:
     first = errors(findings(edit))[0]
     assert (first.code, first.path) == (code, path)
