@@ -89,15 +89,15 @@ class DnsServer:
         except Exception:  # noqa: BLE001
             _LOG.exception("serving DNS failed")
 
-    def _answer(self, query: bytes, *, over_udp: bool) -> bytes | None:
+    def _answer(self, query: bytes) -> bytes | None:
         self.queries += 1
-        return answer(query, self.zone(), over_udp=over_udp)
+        return answer(query, self.zone())
 
     def _datagrams(self) -> None:
         for _ in range(_BURST):
             try:
                 query, client = self._udp.recvfrom(4096)
-                reply = self._answer(query, over_udp=True)
+                reply = self._answer(query)
                 if reply is not None:
                     self._udp.sendto(reply, client)
             except BlockingIOError:
@@ -136,7 +136,7 @@ class DnsServer:
                 return True
             query = connection.received[2 : 2 + size]
             connection.received = connection.received[2 + size :]
-            reply = self._answer(query, over_udp=False)
+            reply = self._answer(query)
             if reply is None:
                 return False
             framed = len(reply).to_bytes(2, "big") + reply

@@ -33,8 +33,7 @@ TTL_S = 60
 MAX_QUERY_SIZE = 512
 """Bytes: one question and EDNS; more is not parsed."""
 _UDP_PAYLOAD = 1232
-"""What we send and take over UDP with EDNS (DNS flag day 2020)."""
-_UDP_PAYLOAD_PLAIN = 512
+"""What we take over UDP with EDNS (DNS flag day 2020)."""
 _HEADER_SIZE = 12
 _QUERY_OPCODE = 0
 _BAD_VERSION = 1
@@ -74,17 +73,17 @@ class Zone:
         return {address: name for name, address in pairs}
 
 
-def answer(query: bytes, zone: Zone, *, over_udp: bool) -> bytes | None:
-    """The response to one message; None for what must not be answered (no header, a response)."""
+def answer(query: bytes, zone: Zone) -> bytes | None:
+    """The response to one message; None for what must not be answered (no header, a response).
+
+    One record and at most one SOA: a response always fits the 512 bytes of plain UDP.
+    """
     if len(query) < _HEADER_SIZE or query[2] & 0x80:
         return None
     try:
         record = DNSRecord.parse(query[:MAX_QUERY_SIZE])
         reply = _respond(record, zone)
         packed: bytes = reply.pack()
-        if over_udp and len(packed) > _udp_limit(record):
-            header = DNSHeader(id=record.header.id, bitmap=reply.header.bitmap, tc=1)
-            packed = DNSRecord(header, record.questions).pack()
     except _CODEC_ERRORS:
         identifier = int.from_bytes(query[:2], "big")
         header = DNSHeader(id=identifier, qr=1, rd=0, rcode=RCODE.FORMERR)
@@ -153,7 +152,11 @@ def _reverse(question: DNSQuestion, labels: Labels, zone: Zone, reply: DNSRecord
         target = PTR(".".join(name))
         reply.add_answer(RR(question.qname, QTYPE.PTR, rdata=target, ttl=TTL_S))
         return
-    _negative(reply, _reverse_apex(network), zone, exists=name is not None or len(octets) < 4)
+    apex = _reverse_apex(network)
+    if question.qtype == QTYPE.SOA and labels == apex:
+        reply.add_answer(_authority(apex, zone))
+        return
+    _negative(reply, apex, zone, exists=name is not None or len(octets) < 4)
 
 
 def _network(octets: Labels, zone: Zone) -> IPv4Network | None:
@@ -194,10 +197,3 @@ def _authority(apex: Labels, zone: Zone) -> RR:
 
 def _edns(record: DNSRecord) -> RR | None:
     return next((one for one in record.ar if one.rtype == QTYPE.OPT), None)
-
-
-def _udp_limit(record: DNSRecord) -> int:
-    edns = _edns(record)
-    if edns is None:
-        return _UDP_PAYLOAD_PLAIN
-    return min(max(int(edns.edns_len), _UDP_PAYLOAD_PLAIN), _UDP_PAYLOAD)
