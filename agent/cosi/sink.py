@@ -17,7 +17,7 @@ from typing import Protocol, Self
 
 from agent.api.errors import Kind, TridentError
 
-BUFFER_BYTES = 4 * 1024 * 1024
+BUFFER_BYTES = 2 * 1024 * 1024
 _ALIGNMENT = 4096
 
 

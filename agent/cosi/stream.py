@@ -1,7 +1,7 @@
 """Streams one image of a COSI file to a block device or a file.
 
 Four stages run at once: fetch -> SHA-384 of the compressed bytes -> zstd -> write with O_DIRECT.
-Buffers are few and reused: at most 6 MiB compressed and 16 MiB decompressed are in flight, on top
+Buffers are few and reused: at most 4 MiB compressed and 8 MiB decompressed are in flight, on top
 of the zstd window. Never more than the announced size is written; the hash is known only at the
 end, so a caller must treat the target as worthless until `write_image` has returned.
 """
@@ -33,7 +33,7 @@ DEFAULT_WINDOW_LOG = 27
 MAX_WINDOW_LOG = 31
 
 _CHUNK_BYTES = 1024 * 1024
-_CHUNKS = 6
+_CHUNKS = 4
 _BUFFERS = 4
 
 
