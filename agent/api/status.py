@@ -6,6 +6,7 @@ Fields that this version does not know are kept when a status is read and writte
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
@@ -15,7 +16,8 @@ from agent.api import load, yamltext
 from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import HostConfiguration
 from agent.api.model import CONTRACT, BlockDeviceId, HostPath, Model
-from agent.api.yamltext import YamlError
+from agent.api.status_migration import modernise
+from agent.api.yamltext import Document, YamlError
 
 
 class ServicingState(StrEnum):
@@ -81,13 +83,24 @@ class HostStatus(Model):
 
 
 def parse(text: str | bytes) -> HostStatus:
-    """Read a Host Status. Raises TridentError initialization/parse-host-status."""
+    """Read a Host Status, also one of early releases. Raises initialization/parse-host-status."""
     try:
-        return load.build(HostStatus, yamltext.parse(text))
+        return _build(yamltext.parse(text))
     except (YamlError, load.ParseError) as error:
         raise TridentError(
             Kind.INITIALIZATION, "parse-host-status", f"the Host Status cannot be read: {error}"
         ) from error
+
+
+def _build(document: Document) -> HostStatus:
+    """The status as it is or, if that has another shape, as it is after migration."""
+    try:
+        return load.build(HostStatus, document)
+    except load.ParseError:
+        modern = replace(document, value=modernise(document.value))
+        if modern == document:
+            raise
+        return load.build(HostStatus, modern)
 
 
 def dump(status: HostStatus) -> str:

@@ -230,7 +230,8 @@ class CosiMetadata(_Lenient):
     def is_uki(self) -> bool:
         """Whether the first boot entry is a standalone unified kernel image."""
         loader = self.bootloader.systemd_boot if self.bootloader else None
-        return bool(loader and loader.entries[0].type is BootEntryType.UKI_STANDALONE)
+        entries = loader.entries if loader else ()
+        return bool(entries) and entries[0].type is BootEntryType.UKI_STANDALONE
 
     @property
     def os_id(self) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.api.errors import TridentError
 from agent.api.parttypes import Architecture
@@ -147,3 +149,51 @@ def test_architectures_are_read_in_any_case_and_written_in_the_kernels() -> None
     parsed = metadata.parse(json.dumps(document).encode())
     assert json.loads(metadata.dump(parsed))["osArch"] == "x86_64"
     assert isinstance(parsed, CosiMetadata)
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Paths to every value inside `value`."""
+    found = [path] if path else []
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            found += places(value[key], (*path, key))
+    return found
+
+
+JUNK = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(places(GRUB)), JUNK, st.booleans())
+def test_a_document_with_a_wrong_value_is_read_or_refused(
+    path: tuple[str | int, ...], junk: object, delete: bool
+) -> None:
+    document: Any = copy.deepcopy(GRUB)
+    holder = document
+    for step in path[:-1]:
+        holder = holder[step]
+    if delete:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = junk
+    data = json.dumps(document).encode()
+    parsed, refusal = read(data)
+    assert refusal in (None, "invalid-input/load-cosi")
+    if parsed is not None:
+        assert read(metadata.dump(parsed)) == (parsed, None)
+
+
+def read(data: bytes) -> tuple[CosiMetadata | None, str | None]:
+    """The metadata, or how it was refused."""
+    try:
+        return metadata.parse(data), None
+    except TridentError as error:
+        return None, error.identifier
+
+
+def test_boot_entries_of_version_1_0_may_be_empty() -> None:
+    document = copy.deepcopy(GRUB) | {
+        "version": "1.0",
+        "bootloader": {"type": "systemd-boot", "systemdBoot": {"entries": []}},
+    }
+    assert not metadata.parse(json.dumps(document).encode()).is_uki
