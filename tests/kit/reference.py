@@ -10,6 +10,7 @@ import inspect
 import json
 from collections.abc import Iterator
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, get_args
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from agent.api.hostconfig import HostConfiguration
-from agent.api.schema import json_schema
+from agent.api.schema import json_schema as made_schema
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "host-configuration.md"
 HEAD = """\
@@ -27,6 +28,9 @@ HEAD = """\
 Made from the models that read the document: do not edit. `trident schema` prints the JSON Schema,
 `trident validate` also checks how the parts of a document fit together.
 """
+
+
+json_schema = cache(made_schema)
 
 
 def page() -> str:
