@@ -11,7 +11,10 @@ from agent.api.hostconfig import DEFAULT_DATASTORE
 from agent.api.status import HostStatus
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
-from agent.linux import files
+from agent.linux import files, systemd
+
+UNIT = "trident.service"
+_UNIT_DIRECTORIES = (Path("usr/lib/systemd/system"), Path("lib/systemd/system"))
 
 
 class Management:
@@ -26,24 +29,35 @@ class Management:
     def __init__(self, final_status: Callable[[Context], HostStatus]) -> None:
         self._final_status = final_status
 
-    def tools(self, _: Context) -> Sequence[str]:
-        return ()
+    def tools(self, context: Context) -> Sequence[str]:
+        return ("systemctl",) if context.configuration.trident.disable else ()
 
     def validate(self, _: Context) -> None:
         """Nothing here depends on the servicing host."""
 
     def stage(self, context: Context) -> Sequence[Step]:
-        return (
+        elsewhere = _path(context) != Path(DEFAULT_DATASTORE)
+        effects = (Effect(Verb.WRITE, str(settings.CONFIGURATION)),) if elsewhere else ()
+        steps = [
             Step(
                 "management/settings",
                 Phase.CONFIGURE,
                 "configuring the agent of the target",
                 _write_settings,
-                (Effect(Verb.WRITE, str(settings.CONFIGURATION)),)
-                if _path(context) != Path(DEFAULT_DATASTORE)
-                else (),
-            ),
-        )
+                effects,
+            )
+        ]
+        if context.configuration.trident.disable:
+            steps.append(
+                Step(
+                    "management/disable",
+                    Phase.CONFIGURE,
+                    "disabling the agent of the target",
+                    _disable,
+                    (Effect(Verb.CHANGE, UNIT, "not started at boot"),),
+                )
+            )
+        return steps
 
     def finalize(self, context: Context) -> Sequence[Step]:
         return (
@@ -63,6 +77,12 @@ class Management:
 
 def _path(context: Context) -> Path:
     return Path(context.configuration.trident.datastore_path)
+
+
+def _disable(context: Context) -> None:
+    """Keep `trident commit` from running at boot, if the image would run it."""
+    if any((context.newroot / directory / UNIT).exists() for directory in _UNIT_DIRECTORIES):
+        systemd.disable([UNIT], context.newroot)
 
 
 def _write_settings(context: Context) -> None:

@@ -50,6 +50,25 @@ def test_an_image_that_says_another_path_is_refused(tmp_path: Path) -> None:
         stage(context(tmp_path))
 
 
+@pytest.mark.tools
+def test_a_disabled_agent_is_not_started_at_boot(tmp_path: Path) -> None:
+    unit = tmp_path / "usr/lib/systemd/system/trident.service"
+    wanted = tmp_path / "etc/systemd/system/multi-user.target.wants/trident.service"
+    for path in (unit, wanted):
+        path.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
+    wanted.symlink_to("/usr/lib/systemd/system/trident.service")
+    stage(context(tmp_path))
+    assert wanted.is_symlink()
+    stage(disabled(tmp_path))
+    assert not wanted.is_symlink()
+
+
+def disabled(newroot: Path) -> Context:
+    configuration = HostConfiguration.model_validate_json('{"trident": {"disable": true}}')
+    return Context(configuration, ServicingType.CLEAN_INSTALL, newroot=newroot)
+
+
 def test_finalize_leaves_a_datastore_in_the_target(tmp_path: Path) -> None:
     given = context(tmp_path, "/srv/t/d.sqlite")
     execute(Management(lambda _: FINAL).finalize(given), given, Recorder("install", []))
