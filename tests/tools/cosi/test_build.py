@@ -121,6 +121,11 @@ def test_the_disk_itself_is_left_alone_and_nothing_else_remains(tmp_path: Path) 
         assert open_image(source, digest).metadata_sha384 == digest
 
 
+def test_the_same_disk_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    build(built / "disk.raw", tmp_path / "again.cosi", Options(level=3))
+    assert (tmp_path / "again.cosi").read_bytes() == (built / "image.cosi").read_bytes()
+
+
 def test_large_sectors_are_understood(tmp_path: Path) -> None:
     disk = disks.raw_disk(tmp_path, grub=True, sector=4096)
     build(disk, tmp_path / "image.cosi", Options(level=1))
