@@ -201,7 +201,6 @@ def _invalid(code: str, message: str, path: Path) -> TridentError:
         Kind.INVALID_INPUT,
         "invalid-host-configuration-dynamic",
         message,
-        hint="correct storage.disks[].device; `lsblk -o PATH,SIZE,SERIAL,MODEL` lists this "
-        "machine's disks",
+        hint="correct storage.disks[].device",
         fields={"inner": code, "path": str(path)},
     )

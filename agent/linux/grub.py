@@ -30,8 +30,3 @@ def set_boot_filesystem(config: str, uuid: str) -> str:
             "with the UUID of the file system that holds /boot",
         )
     return patched
-
-
-def boot_filesystems(config: str) -> frozenset[str]:
-    """The file system UUIDs that `config` searches for."""
-    return frozenset(found["uuid"] for found in _SEARCH.finditer(config))

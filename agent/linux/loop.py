@@ -8,7 +8,6 @@ from pathlib import Path
 
 from agent.linux.run import run
 
-
 _CONTROL = Path("/dev/loop-control")
 
 

@@ -11,6 +11,7 @@ from agent.linux import json_output
 from agent.linux.json_output import Fields
 from agent.linux.run import run
 
+_FINDMNT = ("findmnt", "--json", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS,MAJ:MIN")
 _NOT_FOUND = 1
 
 
@@ -37,19 +38,12 @@ def parse(text: str) -> tuple[Mount, ...]:
     return tuple(mount for entry in root.objects("filesystems") for mount in _flatten(entry))
 
 
-def table() -> tuple[Mount, ...]:
-    """Everything that is mounted."""
-    return parse(run([*_FINDMNT]).stdout)
-
-
 def at(target: Path) -> Mount | None:
     """The file system mounted exactly on `target`; the topmost when there are several."""
-    return _find("--mountpoint", target)
-
-
-def containing(path: Path) -> Mount | None:
-    """The file system that holds `path`."""
-    return _find("--target", path)
+    result = run([*_FINDMNT, "--mountpoint", target], ok=(0, _NOT_FOUND))
+    if result.returncode == _NOT_FOUND:
+        return None
+    return parse(result.stdout)[-1]
 
 
 def mount(
@@ -88,16 +82,6 @@ def mounted(
         yield target
     finally:
         unmount(target)
-
-
-_FINDMNT = ("findmnt", "--json", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS,MAJ:MIN")
-
-
-def _find(option: str, path: Path) -> Mount | None:
-    result = run([*_FINDMNT, option, path], ok=(0, _NOT_FOUND))
-    if result.returncode == _NOT_FOUND:
-        return None
-    return parse(result.stdout)[-1]
 
 
 def _flatten(entry: Fields) -> Iterator[Mount]:

@@ -1,4 +1,4 @@
-"""systemd's own tools: reboot, the state of units, machine-id, enabling units in a target."""
+"""systemd's own tools: reboot, the state of units, disabling units of a target."""
 
 from __future__ import annotations
 
@@ -22,21 +22,7 @@ def is_active(unit: str) -> bool:
     return run(["systemctl", "is-active", "--quiet", unit], ok=(0, *_NOT_ACTIVE)).returncode == 0
 
 
-def set_up_machine_id(root: Path) -> None:
-    """Give the target system below `root` a new random machine-id unless it has one."""
-    run(["systemd-firstboot", "--root", root, "--setup-machine-id"])
-
-
-def enable(units: Sequence[str], root: Path) -> None:
-    """Enable units of the target system below `root`."""
-    _set("enable", units, root)
-
-
 def disable(units: Sequence[str], root: Path) -> None:
     """Disable units of the target system below `root`."""
-    _set("disable", units, root)
-
-
-def _set(verb: str, units: Sequence[str], root: Path) -> None:
     if units:
-        run(["systemctl", "--root", root, verb, *units])
+        run(["systemctl", "--root", root, "disable", *units])

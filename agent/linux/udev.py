@@ -23,9 +23,3 @@ def wait(paths: Sequence[Path], timeout_s: int = DEFAULT_TIMEOUT_S) -> None:
         ["udevadm", "wait", "--settle", f"--timeout={timeout_s}", *paths],
         timeout_s=timeout_s + 10.0,
     )
-
-
-def trigger(devices: Sequence[Path] = ()) -> None:
-    """Have udev look again at these devices (all when none are named) and wait for it."""
-    run(["udevadm", "trigger", "--action=change", *devices])
-    settle()

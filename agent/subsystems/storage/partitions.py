@@ -25,13 +25,26 @@ from agent.subsystems.storage.safety import Identity
 def discover(storage: Storage) -> dict[str, BlockDevice]:
     """The device behind every disk of the configuration, by disk id. Reads only.
 
-    Raises invalid-disk-path, invalid-disk-block-device-path.
+    Raises invalid-disk-path, invalid-disk-block-device-path; the hint lists the disks there are.
     """
     found = {}
     for disk in storage.disks:
         with context(f"looking for disk '{disk.id}'"):
-            found[disk.id] = block.inspect(block.resolve(Path(disk.device)))
+            try:
+                found[disk.id] = block.inspect(block.resolve(Path(disk.device)))
+            except TridentError as error:
+                present = "; ".join(describe(device) for device in block.disks())
+                error.hint = (
+                    f"correct storage.disks[].device; this machine has: {present or 'no disk'}"
+                )
+                raise
     return found
+
+
+def describe(device: BlockDevice) -> str:
+    """A disk for people: node, size, model and serial number. Pure."""
+    known = (f"{device.size_bytes} bytes", device.model, device.serial)
+    return f"{device.path} ({', '.join(text for text in known if text)})"
 
 
 def plan(storage: Storage) -> Layout:

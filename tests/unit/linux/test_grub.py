@@ -26,7 +26,6 @@ def test_every_form_of_search_by_uuid_is_patched(line: str) -> None:
     config = f"set timeout=1\n{line}\nconfigfile /boot/grub/grub.cfg\n"
     patched = grub.set_boot_filesystem(config, NEW)
     assert patched == config.replace(OLD, NEW).replace("AB12-34CD", NEW)
-    assert grub.boot_filesystems(patched) == {NEW}
 
 
 def test_only_search_commands_are_patched() -> None:

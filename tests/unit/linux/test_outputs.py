@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.api.errors import TridentError
-from agent.linux import block, e2fs, gpt, json_output, mounts, probe, repart, wipefs
+from agent.linux import block, e2fs, gpt, json_output, mounts, probe, repart
 
 DATA = Path(__file__).parents[2] / "data" / "tools"
 
@@ -81,12 +81,6 @@ def test_blkid_tells_file_system_and_partition_apart() -> None:
     disk = probe.parse(captured("blkid-disk.txt"))
     assert (disk.table_type, disk.filesystem) == ("gpt", None)
     assert probe.parse("") == probe.Signature()
-
-
-def test_wipefs_lists_signatures_and_prints_nothing_for_none() -> None:
-    (signature,) = wipefs.parse(captured("wipefs.json"))
-    assert (signature.type, signature.offset) == ("ext4", "0x438")
-    assert wipefs.parse("") == ()
 
 
 def test_dumpe2fs_gives_the_size_of_the_file_system() -> None:
