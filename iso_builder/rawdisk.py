@@ -94,9 +94,10 @@ def _shrink(image: Path) -> None:
     if not 0 <= image.stat().st_size - before.size_bytes < before.block_bytes:
         return
     # The tools write the time into the superblock; its own keeps the result reproducible.
-    time = {"E2FSPROGS_FAKE_TIME": str(_last_write_s(image))}
-    run(["e2fsck", "-f", "-y", image], ok=(0, 1), env=time, timeout_s=_TIMEOUT_S)
-    run(["resize2fs", "-M", image], env=time, timeout_s=_TIMEOUT_S)
+    time_s = str(_last_write_s(image))
+    clock = {"E2FSPROGS_FAKE_TIME": time_s, "E2FSCK_TIME": time_s}
+    run(["e2fsck", "-f", "-y", image], ok=(0, 1), env=clock, timeout_s=_TIMEOUT_S)
+    run(["resize2fs", "-M", image], env=clock, timeout_s=_TIMEOUT_S)
     os.truncate(image, e2fs.superblock(image).size_bytes)
 
 
