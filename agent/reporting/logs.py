@@ -15,7 +15,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.api.events import Event, OperationStarted, StepFailed, StepProgress, StepStarted
+from agent.api.events import (
+    Event,
+    OperationDone,
+    OperationFailed,
+    OperationStarted,
+    StepDone,
+    StepFailed,
+    StepProgress,
+    StepStarted,
+)
 
 TRACE = 5
 LEVELS = {
@@ -142,7 +151,11 @@ def log_event(event: Event) -> None:
             log.info("%s: %s", event.step, event.message)
         case StepFailed():
             log.error("%s failed after %.1f s", event.step, event.duration_s)
+        case StepDone():
+            log.debug("%s done in %.1f s", event.step, event.duration_s)
+        case OperationDone():
+            log.info("%s done: %s", event.operation, event.servicing_state)
+        case OperationFailed():
+            log.debug("%s failed: %s/%s", event.operation, event.kind, event.code)
         case StepProgress():
             log.log(TRACE, "%s: %d of %d bytes", event.step, event.done_bytes, event.total_bytes)
-        case _:
-            log.debug("%s", event.type)
