@@ -29,7 +29,7 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from agent.api.errors import Kind, TridentError
 
@@ -135,8 +135,8 @@ def _open(path: Path) -> Engine:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         with engine.execution_options(writes=True).begin() as connection:
             _METADATA.create_all(connection)
-    except (OSError, OperationalError) as error:
-        reason = error.orig if isinstance(error, OperationalError) else error.strerror
+    except (OSError, DatabaseError) as error:
+        reason = error.orig if isinstance(error, DatabaseError) else error.strerror
         raise TridentError(
             Kind.EXECUTION_ENVIRONMENT,
             "state-not-writable",

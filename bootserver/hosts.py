@@ -88,7 +88,8 @@ class Hosts:
         self._store = store
         self._place = Place.of(settings)
         self._loaded = _Loaded((), {})
-        self._failed_stamp: object = None
+        self._complaint = ""
+        self._tried: object = None
         self._by_serial = any(group.match.serial for group in settings.groups)
 
     def find(self, mac: str, record: Record | None = None) -> Host | None:
@@ -133,11 +134,14 @@ class Hosts:
         try:
             paths = list(_files(self._settings.hosts))
             stamp = _stamp(paths)
-            if stamp not in (self._loaded.stamp, self._failed_stamp):
-                self._failed_stamp = stamp
+            if stamp not in (self._loaded.stamp, self._tried):
+                self._tried = stamp
                 self._loaded = _Loaded(stamp, _read(paths))
+            self._complaint = ""
         except TridentError as error:
-            _LOG.error("host declarations are not reloaded: %s", error.one_line())
+            if error.message != self._complaint:
+                self._complaint = error.message
+                _LOG.error("host declarations are not reloaded: %s", error.one_line())
         return self._loaded.declarations
 
     def resolve(self, declaration: Declaration, record: Record | None) -> Host:

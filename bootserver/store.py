@@ -14,8 +14,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from bootserver.database import EVENTS, GRANTS, HOSTS, MACHINES, Database
 from bootserver.reports.state import ConfigurationTaken, Progress, Record, Report, State, advance
 
-MAX_UNDECLARED: Final = 4096
-"""Machines remembered that no operator declared: whoever can send packets cannot fill the disk."""
+MAX_NEW: Final = 4096
+"""Machines remembered that never booted: whoever can send packets cannot fill the disk."""
 MAX_EVENTS: Final = 5000
 """Timeline entries kept of one machine."""
 _PRUNE_EVERY: Final = 256
@@ -88,7 +88,7 @@ class Store:
     def apply(self, mac: str, reports: Sequence[Report] = (), notes: Sequence[Note] = ()) -> Record:
         """Move a machine by `reports` and write `notes` into its timeline, all or nothing.
 
-        An unknown machine is created, unless too many undeclared ones are remembered. Nothing
+        An unknown machine is created; of too many new ones the oldest is forgotten. Nothing
         happens when the timeline holds a note's key already: the report came twice.
         """
         with self._database.writing() as connection:
@@ -166,13 +166,12 @@ def _apply(
 ) -> Record:
     before = _read_record(connection, mac)
     record = before or Record(mac)
-    if before is None and not _may_remember(connection, mac):
-        return record
     if any(_is_repeated(connection, mac, note) for note in notes):
         return record
     for report in reports:
         record = advance(record, report)
     if before is None:
+        _make_room(connection)
         connection.execute(insert(MACHINES).values(_row(record)))
     elif record != before:
         connection.execute(update(MACHINES).where(MACHINES.c.mac == mac).values(_row(record)))
@@ -181,13 +180,16 @@ def _apply(
     return record
 
 
-def _may_remember(connection: Connection, mac: str) -> bool:
-    if connection.execute(select(HOSTS.c.mac).where(HOSTS.c.mac == mac)).first():
-        return True
-    count = connection.execute(
-        select(func.count()).select_from(MACHINES).where(MACHINES.c.state == State.NEW)
-    ).scalar_one()
-    return count < MAX_UNDECLARED
+def _make_room(connection: Connection) -> None:
+    """Forget the machine that was new for longest, when too many are."""
+    new = MACHINES.c.state == State.NEW.value
+    count = connection.execute(select(func.count()).select_from(MACHINES).where(new)).scalar_one()
+    if count < MAX_NEW:
+        return
+    oldest = select(MACHINES.c.mac).where(new).order_by(MACHINES.c.updated).limit(1)
+    mac = connection.execute(oldest).scalar_one()
+    connection.execute(delete(EVENTS).where(EVENTS.c.mac == mac))
+    connection.execute(delete(MACHINES).where(MACHINES.c.mac == mac))
 
 
 def _write_note(connection: Connection, mac: str, note: Note) -> None:

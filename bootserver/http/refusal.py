@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, jsonify
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from werkzeug.exceptions import HTTPException
 
 from agent.api.errors import TridentError
@@ -42,7 +42,7 @@ def handle_errors(app: Flask) -> None:
         _LOG.error("%s", error.one_line())
         return _answer(503, error.message, error.hint or "see the boot server's log")
 
-    def busy(error: OperationalError) -> Response:
+    def busy(error: DatabaseError) -> Response:
         _LOG.error("the database cannot be used: %s", error.orig)
         return _answer(503, "the boot server's database cannot be used", "see its log, try again")
 
@@ -51,7 +51,7 @@ def handle_errors(app: Flask) -> None:
 
     app.register_error_handler(Refusal, refused)
     app.register_error_handler(TridentError, unavailable)
-    app.register_error_handler(OperationalError, busy)
+    app.register_error_handler(DatabaseError, busy)
     app.register_error_handler(HTTPException, other)
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import JsonValue
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from bootserver.dhcp.exchange import DhcpEvent
 from bootserver.hosts import Hosts
@@ -74,7 +74,7 @@ class Journal:
         try:
             changes = [self._change(time, event) for time, event in gathered]
             self._store.apply_all([change for change in changes if change is not None])
-        except OperationalError as error:
+        except DatabaseError as error:
             self.dropped += len(gathered)
             _LOG.error("%d timeline entries are lost: %s", len(gathered), error.orig)
 
