@@ -15,6 +15,7 @@ from agent.linux import systemd
 from agent.subsystems import scripts
 
 POLL_S = 0.1
+SCRIPT_TIMEOUT_S = 300.0
 _PARALLEL = 16
 
 
@@ -51,7 +52,9 @@ def _failure(check: Check, context: Context) -> str | None:
         case Script():
             try:
                 text = scripts.content(check, "health.checks")
-                scripts.run(context, check, text, code="run-health-check")
+                scripts.run(
+                    context, check, text, code="run-health-check", timeout_s=SCRIPT_TIMEOUT_S
+                )
             except TridentError as error:
                 return error.message
             return None

@@ -76,10 +76,11 @@ def sshd_users(users: Sequence[User]) -> str:
         lines.append(f"DenyUsers {' '.join(blocked)}")
     for user in others:
         if user.ssh_mode is not SshMode.BLOCK:
-            allowed = user.ssh_mode is SshMode.DANGEROUS_ALLOW_PASSWORD
+            allowed = "yes" if user.ssh_mode is SshMode.DANGEROUS_ALLOW_PASSWORD else "no"
             lines += [
                 f"Match User {user.name}",
-                f"    PasswordAuthentication {'yes' if allowed else 'no'}",
+                f"    PasswordAuthentication {allowed}",
+                f"    KbdInteractiveAuthentication {allowed}",
             ]
     return "\n".join([*lines, "Match all"]) + "\n"
 

@@ -14,7 +14,7 @@ from agent.engine.context import Context
 from agent.linux import script
 
 TIMEOUT_S = 3600.0
-"""How long one script may run."""
+"""How long one script may run, unless its caller says otherwise."""
 _SHOWN_CHARACTERS = 1024
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def run(
     code: str,
     target_root: Path = Path("/"),
     chroot: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> None:
     """Run a script from a private temporary directory, inside `chroot` when given.
 
@@ -77,19 +78,19 @@ def run(
         file.chmod(0o700)
         outcome = script.run(
             [item.effective_interpreter, "/" / file.relative_to(inside), *item.arguments],
-            timeout_s=TIMEOUT_S,
+            timeout_s=timeout_s,
             env=environment(context, item, target_root),
             chroot=chroot,
         )
     name = item.name or "unnamed"
     if outcome.returncode != 0:
-        raise _failed(name, code, outcome)
+        raise _failed(name, code, outcome, timeout_s)
     log.debug("script '%s' wrote %d bytes:\n%s", name, outcome.output_bytes, outcome.output)
 
 
-def _failed(name: str, code: str, outcome: script.Outcome) -> TridentError:
+def _failed(name: str, code: str, outcome: script.Outcome, timeout_s: float) -> TridentError:
     how = (
-        f"did not end within {TIMEOUT_S:g} s and was killed"
+        f"did not end within {timeout_s:g} s and was killed"
         if outcome.returncode is None
         else f"exited with {outcome.returncode}"
     )

@@ -22,8 +22,10 @@ def test_sshd_holds_each_user_to_its_mode() -> None:
         "DenyUsers blocked also-blocked",
         "Match User alice",
         "    PasswordAuthentication no",
+        "    KbdInteractiveAuthentication no",
         "Match User bob",
         "    PasswordAuthentication yes",
+        "    KbdInteractiveAuthentication yes",
         "Match all",
     ]
 
