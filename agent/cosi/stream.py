@@ -9,6 +9,7 @@ end, so a caller must treat the target as worthless until `write_image` has retu
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -131,7 +132,7 @@ class _Chunk:
     """A reusable piece of compressed data."""
 
     def __init__(self) -> None:
-        self.memory = memoryview(bytearray(_CHUNK_BYTES))
+        self.memory = memoryview(mmap.mmap(-1, _CHUNK_BYTES))
         self.used = 0
 
     @property
