@@ -97,7 +97,11 @@ def run(
         return Outcome(status, reboot)
 
 
-def preview(configuration: HostConfiguration, operations: frozenset[Operation]) -> Plan:
+def preview(
+    configuration: HostConfiguration,
+    operations: frozenset[Operation] = ALL_OPERATIONS,
+    make_subsystems: MakeSubsystems = Subsystems.for_install,
+) -> Plan:
     """What `run` would do here: reads disks and the image's metadata, touches nothing.
 
     Raises what `run` would raise before its first destructive step, as far as reading tells.
@@ -107,7 +111,7 @@ def preview(configuration: HostConfiguration, operations: frozenset[Operation]) 
     with _opened(configuration) as image:
         context = Context(configuration, ServicingType.CLEAN_INSTALL, image=image)
         checks.require_fitting(context, image.metadata)
-        subsystems = Subsystems.for_install()
+        subsystems = make_subsystems(None)
         checks.require_tools(subsystems.ordered, context)
         return _plan(context, subsystems.ordered, operations)
 

@@ -15,14 +15,14 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent.api.events import Event, StepStarted
 from agent.api.hostconfig import HostConfiguration
-from agent.engine.context import Context
+from agent.engine.context import NEWROOT, Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
-from agent.linux import mounts
 from agent.linux.run import run
 from agent.servicing import install
 from agent.servicing.install import InstallRequest
@@ -33,6 +33,7 @@ from agent.subsystems.hooks import Hooks
 from agent.subsystems.management import Management
 from agent.subsystems.network import Network
 from agent.subsystems.osconfig import OsConfig
+from tests.kit.mountinfo import mount_points
 
 SIZE = 32 << 20
 
@@ -103,6 +104,21 @@ def _write_entry(context: Context) -> None:
     (context.newroot / "boot/efi/entry").write_text("AZLA\n")
 
 
+def subsystems(work: Path, log_directory: Path | None) -> Subsystems:
+    """The agent's own subsystems around storage and boot of files."""
+    hooks = Hooks()
+    ordered = (
+        FileStorage(work),
+        Management(final_status),
+        FileBoot(),
+        Network(),
+        OsConfig(),
+        hooks,
+        History(log_directory),
+    )
+    return Subsystems(ordered, hooks)
+
+
 def configuration(work: Path) -> HostConfiguration:
     document: dict[str, Any] = json.loads((work / "configuration.json").read_text())
     return HostConfiguration.model_validate_json(json.dumps(document))
@@ -118,22 +134,9 @@ def main() -> None:
         if isinstance(event, StepStarted) and event.step == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def subsystems(log_directory: Path | None) -> Subsystems:
-        hooks = Hooks()
-        ordered = (
-            FileStorage(work),
-            Management(final_status),
-            FileBoot(),
-            Network(),
-            OsConfig(),
-            hooks,
-            History(log_directory),
-        )
-        return Subsystems(ordered, hooks)
-
     request = InstallRequest(configuration(work), operations, (watch,))
-    outcome = install.run(request, subsystems)
-    left = [str(mount.target) for mount in mounts.table() if "newroot" in str(mount.target)]
+    outcome = install.run(request, partial(subsystems, work))
+    left = mount_points(NEWROOT)
     print("outcome", outcome.status.servicing_state, outcome.reboot, "left", left)
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent import datastore
+from agent.api.errors import TridentError
 from agent.api.hostconfig import HostConfiguration
 from agent.api.status import HostStatus, ServicingState
-from agent.linux import mounts
 from agent.linux.run import Result, run
+from agent.servicing import install
+from tests.kit import install_driver
+from tests.kit.mountinfo import mount_points
 from tests.unit.cosi.images import cosi_bytes
 
 pytestmark = pytest.mark.tools
@@ -197,7 +201,7 @@ def test_a_failing_script_stops_it_unmounted_with_the_error_remembered(work: Pat
     assert "operation-failed" in output
     assert "the state is not-provisioned" in output
     assert b"entry" not in listing(work, "esp", "/").encode()
-    assert not [mount for mount in mounts.table() if str(work) in str(mount.target)]
+    assert mount_points(work) == []
 
 
 def test_a_wrong_metadata_hash_stops_it_before_anything_is_touched(work: Path) -> None:
@@ -206,6 +210,40 @@ def test_a_wrong_metadata_hash_stops_it_before_anything_is_touched(work: Path) -
     assert "the Host Configuration expects 0000" in output, output
     assert "step-started" not in output
     assert not (work / "root-a.img").exists()
+
+
+def test_the_plan_names_everything_and_touches_nothing(work: Path) -> None:
+    item = {"name": "before", "runOn": ["all"], "content": f"touch {work}/ran"}
+    configure(work, scripts={"preServicing": [item]})
+    before = {path: path.stat().st_mtime_ns for path in work.iterdir()}
+    plan = install.preview(
+        install_driver.configuration(work),
+        make_subsystems=partial(install_driver.subsystems, work),
+    )
+    assert {path: path.stat().st_mtime_ns for path in work.iterdir()} == before
+    assert [step.name for step in plan.steps] == [
+        "hooks/preServicing/before",
+        "storage/make",
+        "storage/fill",
+        "management/settings",
+        "os-config/hostname",
+        "hooks/files",
+        "management/datastore",
+        "boot/entries",
+    ]
+    assert plan.point_of_no_return is plan.steps[1]
+    assert plan.title == f"clean install from file://{work}/image.cosi"
+
+
+def test_the_plan_is_refused_where_the_install_would_be(work: Path) -> None:
+    subsystems = partial(install_driver.subsystems, work)
+    configure(work, image={"url": f"file://{work}/missing.cosi", "sha384": "ignored"})
+    with pytest.raises(TridentError, match=r"missing\.cosi cannot be read"):
+        install.preview(install_driver.configuration(work), make_subsystems=subsystems)
+    script = {"runOn": ["all"], "path": "/no/such/script"}
+    configure(work, scripts={"postConfigure": [script]})
+    with pytest.raises(TridentError, match="/no/such/script cannot be read"):
+        install.preview(install_driver.configuration(work), make_subsystems=subsystems)
 
 
 def test_the_configuration_of_this_test_is_valid(work: Path) -> None:
