@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
@@ -25,6 +24,7 @@ _RATE_BYTES_PER_S = 1024
 _BACKOFF_BASE_S = 0.1
 _BACKOFF_LIMIT_S = 10.0
 _RETRY_AFTER_LIMIT_S = 120.0
+_OLDEST_PLAUSIBLE_S = 1_735_689_600.0  # 2025-01-01
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
@@ -184,9 +184,6 @@ class Patience:
         return delay_s
 
 
-def clock_looks_wrong() -> bool:
-    """Whether the clock shows a time before this software existed."""
-    return time.time() < _OLDEST_PLAUSIBLE_S
-
-
-_OLDEST_PLAUSIBLE_S = 1_735_689_600.0  # 2025-01-01
+def clock_looks_wrong(now_s: float) -> bool:
+    """Whether `now_s` (since the epoch) lies before this software existed."""
+    return now_s < _OLDEST_PLAUSIBLE_S

@@ -10,6 +10,7 @@ import base64
 import http.client
 import socket
 import ssl
+import time
 import urllib.request
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -172,7 +173,7 @@ def _credentials(parts: SplitResult, header: str = "Authorization") -> dict[str,
 def _untrusted(parts: SplitResult, error: ssl.SSLCertVerificationError) -> Exception:
     hint = (
         "the clock of this machine looks wrong: set it, then start again"
-        if clock_looks_wrong()
+        if clock_looks_wrong(time.time())
         else "install the certificate authority of this server in the system's trust store"
     )
     return unusable(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -58,8 +59,14 @@ def ranges(server: FaultyServer, request: Request) -> Reply:
 class FaultyServer:
     """Serves `content`; `behaviour` makes each reply. A context manager; restartable."""
 
-    def __init__(self, content: bytes, behaviour: Behaviour = ranges) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        behaviour: Behaviour = ranges,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.content = content
+        self._tls = tls
         self.behaviour = behaviour
         self.etag = '"one"'
         self.requests: list[Request] = []
@@ -72,7 +79,8 @@ class FaultyServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/image.cosi"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}/image.cosi"
 
     def start(self) -> None:
         self._stopping.clear()
@@ -123,6 +131,8 @@ class FaultyServer:
 
     def _serve(self, client: socket.socket) -> None:
         try:
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
             request = _parse(client)
             if request is not None:
                 with self._lock:
