@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from agent.linux.run import run, spawn
+from lab import waiting
 
 NEAR, FAR = "veth-near", "veth-far"
 _CLONE_NEWNET = 0x40000000
@@ -32,6 +31,17 @@ class Peer:
     def inside(self, argv: Sequence[str | os.PathLike[str]]) -> list[str]:
         """The command line that runs `argv` there."""
         return ["nsenter", "-t", str(self.pid), "-n", *(os.fspath(word) for word in argv)]
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Sockets made in the block belong to the peer's namespace."""
+        with _back_home():
+            target = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _checked(_LIBC.setns(target, _CLONE_NEWNET))
+            finally:
+                os.close(target)
+            yield
 
     def ip(self, *words: str) -> None:
         run(self.inside(["ip", *words]))
@@ -55,21 +65,28 @@ def cable(
             peer.ip("address", "add", peer_address, "dev", FAR)
         peer.ip("link", "set", "lo", "up")
         peer.ip("link", "set", FAR, "up")
+        _wait_until_up(["ip", "-br", "link", "show", NEAR])
+        _wait_until_up(peer.inside(["ip", "-br", "link", "show", FAR]))
         yield peer
 
 
 @contextmanager
 def isolated() -> Iterator[None]:
     """Run the block in a network namespace of its own with only `lo`. Needs root."""
+    with _back_home():
+        _checked(_LIBC.unshare(_CLONE_NEWNET))
+        run(["ip", "link", "set", "lo", "up"])
+        yield
+
+
+@contextmanager
+def _back_home() -> Iterator[None]:
+    """Return to the current namespace at the end of the block."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _checked(_LIBC.unshare(_CLONE_NEWNET))
-        try:
-            run(["ip", "link", "set", "lo", "up"])
-            yield
-        finally:
-            _checked(_LIBC.setns(home, _CLONE_NEWNET))
+        yield
     finally:
+        _checked(_LIBC.setns(home, _CLONE_NEWNET))
         os.close(home)
 
 
@@ -77,11 +94,16 @@ def _wait_until_moved(pid: int) -> None:
     """Until `unshare` has made the namespace: then the process' differs from ours."""
     ours = Path("/proc/thread-self/ns/net").readlink()
     theirs = Path(f"/proc/{pid}/ns/net")
-    waited = run(
-        ["timeout", "5", "sh", "-c", f'until [ "$(readlink {theirs})" != "{ours}" ]; do :; done']
+    waiting.until(
+        lambda: theirs.readlink() != ours, limit_s=5, what="the second namespace", poll_s=0.01
     )
-    if waited.returncode:
-        pytest.fail("the second namespace did not appear")
+
+
+def _wait_until_up(show: Sequence[str]) -> None:
+    """Until the interface carries packets: what is sent before is lost."""
+    waiting.until(
+        lambda: run(show).stdout.split()[1] == "UP", limit_s=5, what="the cable", poll_s=0.02
+    )
 
 
 def _checked(result: int) -> None:
