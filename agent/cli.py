@@ -57,8 +57,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_validate(commands: _Commands) -> None:
-    validate = commands.add_parser("validate", help="check a Host Configuration")
-    _add_configuration(validate)
+    validate = commands.add_parser("validate", help="check Host Configurations")
+    validate.add_argument(
+        "configs",
+        nargs="*",
+        type=Path,
+        default=[CONFIGURATION],
+        metavar="CONFIG",
+        help=f"Host Configurations (default: {CONFIGURATION})",
+    )
     _add_format(validate)
 
 

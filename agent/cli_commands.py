@@ -8,9 +8,9 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
@@ -21,6 +21,9 @@ from agent.api.errors import Kind, TridentError
 from agent.cli import FAILED, OK, STILL_UP
 from agent.linux import files
 from agent.reporting import logs
+
+if TYPE_CHECKING:
+    from agent.check.report import Report
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -80,23 +83,25 @@ def _interrupted(name: str) -> TridentError:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    from agent.check import findings, report
-    from agent.check.support import unsupported
-    from agent.check.validate import validate
+    from agent.check import report
+
+    reports = [_examined(path) for path in arguments.configs]
+    text = report.json(reports) if arguments.format == "json" else report.text(reports)
+    sys.stdout.write(text)
+    return OK if all(one.valid for one in reports) else FAILED
+
+
+def _examined(path: Path) -> Report:
+    """What is wrong with a file; that it cannot be read is a finding like others."""
+    from agent.check import findings
+    from agent.check.report import Report
+    from agent.check.validate import examine
 
     try:
-        document = load.load_file_document(arguments.config)
-    except load.ParseError as error:
-        found = findings.of_parse_error(error)
-    else:
-        hc = document.configuration
-        found = validate(hc, document.positions) + [
-            replace(item.located(document.positions), severity=findings.Severity.WARNING)
-            for item in unsupported(hc)
-        ]
-    as_json = arguments.format == "json"
-    sys.stdout.write(report.json(found) if as_json else report.text(found, str(arguments.config)))
-    return FAILED if findings.errors(found) else OK
+        data = load.read_file(path)
+    except TridentError as error:
+        return Report(str(path), [findings.of_error(error)])
+    return Report(str(path), examine(data), data.decode(errors="replace").removeprefix("\ufeff"))
 
 
 def _schema(_: argparse.Namespace) -> int:

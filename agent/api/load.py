@@ -82,9 +82,16 @@ def load_file(path: FilePath) -> HostConfiguration:
 
 def load_file_document(path: FilePath) -> Loaded:
     """Read a Host Configuration from a file, keeping positions. Raises like `load_file`."""
+    data = read_file(path)
+    with context(f"reading the Host Configuration {path}"):
+        return load_document(data)
+
+
+def read_file(path: FilePath) -> bytes:
+    """The file's content, cut after the first byte that is too many. Raises read-input-file."""
     try:
         with path.open("rb") as file:
-            data = file.read(yamltext.MAX_BYTES + 1)
+            return file.read(yamltext.MAX_BYTES + 1)
     except OSError as error:
         raise TridentError(
             Kind.INVALID_INPUT,
@@ -93,8 +100,6 @@ def load_file_document(path: FilePath) -> Loaded:
             hint="name an existing, readable Host Configuration file",
             fields={"path": str(path)},
         ) from error
-    with context(f"reading the Host Configuration {path}"):
-        return load_document(data)
 
 
 def build(model: type[M], document: Document) -> M:

@@ -74,6 +74,13 @@ def of_parse_error(error: ParseError) -> list[Finding]:
     ]
 
 
+def of_error(error: TridentError) -> Finding:
+    """An error about a document as a whole, such as a file that cannot be read."""
+    return Finding(
+        error.code, error.message, hint=error.hint, kind=error.kind, error_code=error.code
+    )
+
+
 def to_error(findings: Sequence[Finding]) -> TridentError | None:
     """The error that stands for the findings: that of the first, with all messages; None if fine.
 

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from agent.api import load
 from agent.api.hostconfig import HostConfiguration
 from agent.api.yamltext import Positions
 from agent.check import extra_checks, graph_checks, os_checks, storage_checks
-from agent.check.findings import Finding
+from agent.check.findings import Finding, Severity, of_parse_error
 from agent.check.graph import StorageGraph
 from agent.check.rules import PERMITTED
+from agent.check.support import unsupported
+
+
+def examine(text: str | bytes) -> list[Finding]:
+    """Every finding about a document: its form, its rules, and what is not implemented.
+
+    Features that are not implemented are warnings here: the document is valid all the same.
+    """
+    try:
+        loaded = load.load_document(text)
+    except load.ParseError as error:
+        return of_parse_error(error)
+    missing = (
+        replace(finding.located(loaded.positions), severity=Severity.WARNING)
+        for finding in unsupported(loaded.configuration)
+    )
+    return [*validate(loaded.configuration, loaded.positions), *missing]
 
 
 def validate(hc: HostConfiguration, positions: Positions | None = None) -> list[Finding]:

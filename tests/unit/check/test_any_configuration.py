@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from agent.api.hostconfig import HostConfiguration
 from agent.api.status import ServicingType
 from agent.check import diff, report
+from agent.check.report import Report
 from agent.check.support import unsupported
 from agent.check.validate import storage_graph, validate
 from tests.kit.configurations import CONFIGURATIONS
@@ -16,7 +17,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 @given(CONFIGURATIONS)
 def test_any_configuration_gets_findings_that_can_be_reported(hc: HostConfiguration) -> None:
     found = [*validate(hc), *unsupported(hc)]
-    assert report.text(found, "hc").count("error:") >= sum(f.is_error for f in found)
+    assert report.text([Report("hc", found)]).count("error:") >= sum(f.is_error for f in found)
     assert all(finding.message for finding in found)
 
 

@@ -1,6 +1,5 @@
-"""What is refused because it is not implemented, and the report of findings."""
+"""What is refused because it is not implemented, and findings as errors."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from agent.api.errors import Kind
 from agent.api.load import ParseError, load, load_file
 from agent.api.yamltext import Mark, Positions
-from agent.check import report
 from agent.check.findings import Finding, Severity, of_parse_error, require_clean, to_error
 from agent.check.support import MISSING, Missing, unsupported
 
@@ -72,26 +70,6 @@ def test_a_plain_configuration_is_supported(sample: str) -> None:
 
 WRONG = Finding("some-rule", "it is wrong", ("os", "users", 0), "fix it", line=3, column=5)
 ODD = Finding("other-rule", "it is odd", severity=Severity.WARNING)
-
-
-def test_findings_as_text_say_where_and_what_to_do() -> None:
-    assert report.text([WRONG, ODD], "hc.yaml") == (
-        "hc.yaml:3:5: error: os.users[0]: it is wrong [some-rule]\n"
-        "  hint: fix it\n"
-        "hc.yaml: warning: it is odd [other-rule]\n"
-        "hc.yaml: invalid: 1 error, 1 warning\n"
-    )
-
-
-def test_no_findings_are_a_valid_document() -> None:
-    assert report.text([], "hc.yaml") == "hc.yaml: valid\n"
-
-
-def test_findings_as_json_can_be_read_by_programs() -> None:
-    document = json.loads(report.json([WRONG, ODD]))
-    assert document["valid"] is False
-    assert document["findings"][0]["path"] == "os.users[0]"
-    assert document["findings"][1]["line"] is None
 
 
 def test_warnings_alone_are_no_error() -> None:

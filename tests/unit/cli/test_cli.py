@@ -53,17 +53,35 @@ def test_validate_lists_every_problem_with_its_line(broken: Path) -> None:
     assert f"{broken}:2:10: error: storage.disks: expected a list" in result.stdout
     assert f"{broken}:3:3: error: storage.foo: unknown field" in result.stdout
     assert "sha384" in result.stdout
-    document = json.loads(trident("validate", broken, "--format", "json").stdout)
-    assert document["valid"] is False
-    assert [item["path"] for item in document["findings"]] == [
+    assert "    2 |   disks: 7\n                 ^\n" in result.stdout
+    items = json.loads(trident("validate", broken, "--format", "json").stdout)
+    assert [item["path"] for item in items] == [
         "storage.disks",
         "storage.foo",
         "image.sha384",
     ]
 
 
+def test_validate_takes_several_files_and_reports_those_that_cannot_be_read(
+    broken: Path,
+) -> None:
+    sample = VALID / "simple.yaml"
+    result = trident("validate", sample, "/no/such.yaml", broken)
+    assert result.returncode == 2
+    assert f"{sample}: valid" in result.stdout
+    assert "/no/such.yaml: error: cannot read /no/such.yaml" in result.stdout
+    assert f"{broken}: invalid" in result.stdout
+
+
+def test_validate_of_no_files_reads_the_default_path() -> None:
+    if Path("/etc/trident/config.yaml").exists():
+        pytest.skip("this machine has a Host Configuration")
+    (item,) = json.loads(trident("validate", "--format", "json").stdout)
+    assert (item["file"], item["code"]) == ("/etc/trident/config.yaml", "read-input-file")
+
+
 def test_a_missing_file_is_an_input_error() -> None:
-    result = trident("validate", "/no/such.yaml")
+    result = trident("install", "--plan", "/no/such.yaml")
     assert result.returncode == 2
     assert "cannot read /no/such.yaml" in result.stderr
     assert "invalid-input/read-input-file" in result.stderr
