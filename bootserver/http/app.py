@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
@@ -39,7 +40,7 @@ def create(services: Services) -> WSGIApplication:
             request.address,
             request.method,
             request.folder,
-            request.path,
+            quote(request.path),
             request.status,
             request.start,
             request.length,

@@ -10,6 +10,7 @@ import logging
 from typing import Final
 
 from flask import Blueprint, Response, request
+from gunicorn.http.errors import ParseException
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from agent.api import events
@@ -31,8 +32,8 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/v1/hosts/<mac_text>/phonehome")
     @routes.post("/phonehome")
     def phonehome(mac_text: str | None = None) -> Response:
+        report = _parse_phone_home(_body())
         mac = _machine(services, mac_text)
-        report = _parse_phone_home(request.get_data())
         if mac is not None:
             detail: dict[str, JsonValue] = {"message": report.message}
             note = Note("agent", f"phonehome-{report.state}", detail)
@@ -53,11 +54,11 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/v1/hosts/<mac_text>/events")
     @routes.post("/events")
     def agent_event(mac_text: str | None = None) -> Response:
-        mac = _machine(services, mac_text)
         try:
-            event = events.parse_json(request.get_data())
+            event = events.parse_json(_body())
         except ValidationError as error:
             raise _malformed("event", error) from error
+        mac = _machine(services, mac_text)
         if mac is not None:
             _apply(services, mac, event)
         return _accepted()
@@ -81,6 +82,14 @@ def _machine(services: Services, mac_text: str | None) -> str | None:
     return mac
 
 
+def _body() -> bytes:
+    """The request's body. Raises Refusal when it breaks off or is badly framed."""
+    try:
+        return request.get_data()
+    except (OSError, ParseException) as error:
+        raise Refusal(400, "the body cannot be read", "send it with its length") from error
+
+
 def _parse_phone_home(body: bytes) -> PhoneHome:
     try:
         return PhoneHome.model_validate_json(body)
@@ -89,11 +98,11 @@ def _parse_phone_home(body: bytes) -> PhoneHome:
 
 
 def _keep(services: Services, mac_text: str | None, stream: Stream) -> Response:
-    mac = _machine(services, mac_text)
     try:
-        record = _RECORD.validate_json(request.get_data())
+        record = _RECORD.validate_json(_body())
     except ValidationError as error:
         raise _malformed(f"{stream} record", error) from error
+    mac = _machine(services, mac_text)
     if mac is not None:
         services.report_files.append(mac, stream, record)
     return _accepted()

@@ -1,7 +1,8 @@
 """The HTTP server: gunicorn with threads, started in this process.
 
 Connections persist (EDK2's HTTP boot needs that), files leave through sendfile. A client that takes
-nothing for a minute is cut off by TCP, so it cannot hold a thread for ever.
+nothing for a minute, or stops in the middle of its request for five seconds, is cut off, so it
+cannot hold a thread for ever.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 _STALLED_CLIENT_MS: Final = 60_000
-_RECEIVE_TIMEOUT_S: Final = 30
+_RECEIVE_TIMEOUT_S: Final = 5
 _STOP_WITHIN_S: Final = 1
 _KEEP_ALIVE_S: Final = 75
 _CONNECTIONS: Final = 4096

@@ -118,6 +118,8 @@ class BootServer:
     """`trident-bootserver` with one settings file."""
 
     settings_path: Path
+    program: tuple[str, ...] = (sys.executable,)
+    """The interpreter and what comes before it."""
 
     @property
     def settings(self) -> Settings:
@@ -133,7 +135,7 @@ class BootServer:
 
     def command(self, *words: str) -> Result:
         """Run a command of the program to its end; any exit status."""
-        argv = [*_PROGRAM, *words, "--config", str(self.settings_path)]
+        argv = [*self.program, *_MODULE, *words, "--config", str(self.settings_path)]
         return run(argv, ok=range(256), timeout_s=60)
 
     def declare(self, mac: str = MAC, text: str = HOST_CONFIGURATION) -> None:
@@ -146,7 +148,7 @@ class BootServer:
     @contextmanager
     def serving(self) -> Iterator[Process]:
         """The server, running and answering."""
-        argv = [*_PROGRAM, "serve", "--config", str(self.settings_path)]
+        argv = [*self.program, *_MODULE, "serve", "--config", str(self.settings_path)]
         with spawn(argv, log=self.log) as process:
             self._await_health(process)
             yield process
@@ -171,4 +173,4 @@ class BootServer:
             process.wait(0.05)
 
 
-_PROGRAM = (sys.executable, "-m", "bootserver.cli")
+_MODULE = ("-m", "bootserver.cli")
