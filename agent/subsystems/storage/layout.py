@@ -21,7 +21,7 @@ from agent.linux.block import BlockDevice
 BY_PARTITION_UUID = Path("/dev/disk/by-partuuid")
 MINIMUM_GROW_BYTES = 1 << 20
 """The least a partition of size `grow` must get."""
-_PARTITIONABLE = ("disk", "loop", "mpath")
+_PARTITIONABLE = ("disk", "loop")
 _LABEL_CODE_UNITS = 36
 
 

@@ -13,7 +13,7 @@ from agent.linux import block, probe
 from agent.linux.block import BlockDevice
 from agent.subsystems.storage.layout import dynamic_error
 
-_PLAIN_TYPES = ("disk", "loop", "mpath", "part")
+_PLAIN_TYPES = ("disk", "loop", "part")
 _SWAP = "[SWAP]"
 
 

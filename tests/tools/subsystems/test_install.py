@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ storage:
     device: {disk}
     partitionTableType: gpt
     partitions:
-    - {{id: esp, type: esp, size: 64M}}
+    - {{id: esp, type: esp, size: {esp}}}
     - {{id: root-a, type: root, size: 256M}}
     - {{id: root-b, type: root, size: 256M}}
     - {{id: swap, type: swap, size: 64M}}
@@ -92,10 +91,12 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
-def make_context(tmp_path: Path, disk: Path, stack: ExitStack, *, uki: bool = False) -> Context:
+def make_context(
+    tmp_path: Path, disk: Path, stack: ExitStack, *, uki: bool = False, esp: str = "64M"
+) -> Context:
     files = sample_image.UKI_ESP if uki else sample_image.GRUB_ESP
     image_file = sample_image.build(tmp_path, files, uki=uki)
-    configuration = load.load(CONFIGURATION.format(disk=disk, image=image_file))
+    configuration = load.load(CONFIGURATION.format(disk=disk, image=image_file, esp=esp))
     source = stack.enter_context(open_source(f"file://{image_file}"))
     root = tmp_path / "newroot"
     root.mkdir()
@@ -174,7 +175,7 @@ def test_installing_again_replaces_the_entry_and_the_disk(
     (tmp_path / "second").mkdir()
     first = make_context(tmp_path, disk, opened)
     install(first, planned(first))
-    second = replace(make_context(tmp_path / "second", disk, opened, uki=True))
+    second = make_context(tmp_path / "second", disk, opened, uki=True)
     install(second, planned(second))
     state = bootvars.read()
     (entry,) = state.labelled("AZLA")
@@ -240,6 +241,20 @@ def test_a_disk_with_another_table_than_the_checked_one_is_refused(
     with pytest.raises(TridentError, match="no longer the disk that was checked: table uuid was"):
         execute(stale.phase(Phase.CREATE), context, Silent())
     assert gpt.read(disk) == before
+
+
+def test_an_esp_that_is_too_small_is_refused_and_no_entry_is_made(
+    tmp_path: Path, disk: Path, opened: ExitStack, clean_firmware: None
+) -> None:
+    context = make_context(tmp_path, disk, opened, uki=True, esp="1M")
+    before = bootvars.read()
+    with pytest.raises(TridentError, match="the EFI system partition is too full") as caught:
+        install(context, planned(context))
+    assert int(caught.value.fields["neededBytes"]) > int(caught.value.fields["availableBytes"])
+    assert bootvars.read() == before
+    with newroot.mounted(context) as root:
+        assert [path for path in (root / "boot/efi").rglob("*") if path.is_file()] == []
+        assert list((root / "var/tmp").iterdir()) == []
 
 
 def test_the_serial_of_a_disk_is_part_of_its_identity(disk: Path) -> None:
