@@ -97,6 +97,7 @@ class Transfer:
         self._tries = 0
         self._fast_resend = False
         self._round_trip: float | None = None
+        self._timeout = float(terms.timeout_s or _FIRST_TIMEOUT_S)
 
     @property
     def acknowledged_bytes(self) -> int:
@@ -127,6 +128,8 @@ class Transfer:
 
     def expired(self, now: float) -> Step:
         """Resend after the deadline, or give up."""
+        if self.terms.timeout_s is None:
+            self._timeout = min(2 * self._timeout, _MAX_TIMEOUT_S)
         patience = PATIENCE_S if self.acknowledged > 0 else FIRST_PATIENCE_S
         patience = max(patience, 4.0 * (self.terms.timeout_s or 0))
         return GiveUp() if now - self._progress_at >= patience else self._send(now)
@@ -149,28 +152,26 @@ class Transfer:
     def _send(self, now: float) -> Step:
         self._tries += 1
         self._sent_at = now
-        self.deadline = now + self._timeout()
+        self.deadline = now + self._timeout
         if self.acknowledged < 0:
             return OfferTerms()
         first = self.acknowledged + 1
         self._sent = min(first + self.terms.window_size - 1, self.last_block)
         return Window(first, self._sent)
 
-    def _timeout(self) -> float:
-        """The client's own, else four round trips, doubled with every try."""
-        if self.terms.timeout_s is not None:
-            return float(self.terms.timeout_s)
-        trip = self._round_trip
-        base = _FIRST_TIMEOUT_S if trip is None else max(4 * trip, _MIN_TIMEOUT_S)
-        return min(base * float(2 ** (self._tries - 1)), _MAX_TIMEOUT_S)
-
     def _measure(self, now: float) -> None:
-        """Smooth the round trip (RFC 6298's weight); resent windows don't count (Karn)."""
+        """Learn from a round trip (RFC 6298's weight): the next timeout is four of them.
+
+        An answer to a window that was resent tells nothing; the doubled timeout stays then, or a
+        slow line would be flooded with copies (Karn).
+        """
         if self._tries != 1:
             return
         sample = now - self._sent_at
         known = self._round_trip
         self._round_trip = sample if known is None else known + (sample - known) / 8
+        if self.terms.timeout_s is None:
+            self._timeout = min(max(4 * self._round_trip, _MIN_TIMEOUT_S), _MAX_TIMEOUT_S)
 
 
 def _number(text: str | None, lowest: int, highest: int) -> int | None:

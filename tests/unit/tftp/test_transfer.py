@@ -175,6 +175,16 @@ def test_a_quick_client_is_resent_to_quickly() -> None:
     assert one.deadline == pytest.approx(TRIP_S + 0.2)
 
 
+def test_on_a_slow_line_the_timeout_stays_long_until_a_clean_answer() -> None:
+    one = Transfer(512 * 100, terms(window_size=4), 0.0)
+    one.start(0.0)
+    one.expired(1.0)
+    one.ack(4, 2.5)
+    assert one.deadline == 2.5 + 2.0
+    one.ack(8, 2.6)
+    assert one.deadline == pytest.approx(2.6 + 0.4)
+
+
 @dataclass
 class LossyLine:
     """A receiver as RFC 7440 describes it behind a line that loses packets both ways."""
