@@ -37,11 +37,28 @@ def live() -> Path:
 
 def os_image(bootloader: Bootloader, version: str) -> OsImage:
     """A sample OS image, built or from the cache. Needs root."""
-    stem = paths.build("lab") / f"os-{bootloader}-{version}"
-    raw, cosi = stem.with_suffix(".raw"), stem.with_suffix(".cosi")
-    _iso("os-image", "--bootloader", bootloader, "--version", version, "--output", str(raw))
-    _iso("cosi", "build", str(raw), "--output", str(cosi))
+    raw = paths.build("lab") / f"os-{bootloader}-{version}.raw"
+    _iso("os-image", "--variant", bootloader, "--version", version, "--output", str(raw))
+    cosi = _cosi_of(raw)
     return OsImage(raw, cosi, metadata_sha384(cosi))
+
+
+def _cosi_of(raw: Path) -> Path:
+    """The COSI file of a raw disk, kept by the hash of the disk and of the builder."""
+    sources = [
+        *paths.checkout().glob("iso_builder/*.py"),
+        *paths.checkout().glob("agent/cosi/*.py"),
+    ]
+    digest = hashlib.sha256()
+    for path in [*sorted(sources), raw]:
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    cosi = paths.cache("cosi") / f"{digest.hexdigest()[:24]}.cosi"
+    if not cosi.exists():
+        fresh = cosi.with_suffix(".new")
+        _iso("cosi", "build", str(raw), "--output", str(fresh))
+        fresh.replace(cosi)
+    return cosi
 
 
 def metadata_sha384(cosi: Path) -> str:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.linux.run import find
-from lab import demo, report, runner, scenario, suite
+from lab import demo, report, runner, scenario, suite, toolbox
 from lab.errors import LabError
 from lab.report import EXIT_STATUS, Result
 
 Command = Callable[[argparse.Namespace], int]
+_TOOLBOX = ("-q", "-m", "toolbox", "tests")
 _NEEDED = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
@@ -32,6 +33,7 @@ _NEEDED = {
     "mkfs.vfat": "dosfstools",
     "swtpm": "swtpm",
     "dnsmasq": "dnsmasq-base",
+    "nginx": "nginx-light",
 }
 
 
@@ -59,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     every.add_argument("--smoke", action="store_true", help="only the small set")
     every.add_argument("--results", type=Path, required=True, help="Markdown table to write")
     every.set_defaults(call=_suite, root=True)
+
+    tools = commands.add_parser("toolbox", help="run pytest in a guest with md, dm and EFI")
+    tools.add_argument("pytest", nargs="*", default=[], help="arguments of pytest, after --")
+    tools.set_defaults(call=lambda given: toolbox.run(given.pytest or _TOOLBOX), root=True)
 
     checker = commands.add_parser("check", help="check scenario files without running them")
     checker.add_argument("scenario", type=Path, nargs="+")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from lab import paths, waiting
+from lab import paths
+from lab.errors import LabError
 
 DEFAULT_LIMIT_S = 3600.0
 
@@ -20,9 +22,7 @@ def virtual_machines(limit_s: float = DEFAULT_LIMIT_S) -> Iterator[None]:
     with path.open("a+b") as handle:
         if not _try(handle.fileno()):
             print("waiting for another virtual machine on this host to end", file=sys.stderr)
-            waiting.until(
-                lambda: _try(handle.fileno()), limit_s=limit_s, what=f"the lock {path}", poll_s=1
-            )
+            _queue_up(handle.fileno(), limit_s, path)
         yield
 
 
@@ -31,5 +31,19 @@ def _try(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    os.set_inheritable(descriptor, False)
     return True
+
+
+def _queue_up(descriptor: int, limit_s: float, path: Path) -> None:
+    """Wait in the kernel's queue: whoever asks again and again is overtaken by those who wait."""
+
+    def give_up(_number: int, _frame: object) -> None:
+        raise LabError(f"waited {limit_s:g} s in vain for the lock {path}")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

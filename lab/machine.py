@@ -78,6 +78,7 @@ class Machine:
 
     def power_cut(self) -> None:
         """Pull the plug: the guest gets no notice. Nothing happens when it is off."""
+        self.console.hang_up()
         if self._process is not None:
             self._process.signal(SIGKILL)
             self._process.wait(_START_LIMIT_S)

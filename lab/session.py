@@ -26,6 +26,11 @@ from lab.server import BASE_URL, BootServer
 _DEFAULT_CONFIGURATION = Path(__file__).parent / "files" / "host-configuration.yaml"
 _OBSERVE_EVERY_S = 1.0
 _PROGRESS_STEP = 0.1
+_LINE = 140
+_UNTOLD = frozenset(
+    {"run", "sequence", "time", "operation", "xid", "uuid", "relay", "vendorClass", "message"}
+    | {"architectureCode", "durationS"}
+)
 _SHELL_LIMIT_S = 120.0
 _KERNEL_BANNER = re.compile(r"^\[\s*0\.0+\] Linux version ", re.MULTILINE)
 
@@ -43,6 +48,13 @@ class Narrator:
     def say(self, text: str) -> None:
         """Print one line at once."""
         print(f"[{self.elapsed_s:7.1f} s] {text}", flush=True)
+
+
+def event_line(event: Event) -> str:
+    """One timeline event in one line, without what repeats itself on every line."""
+    told = [f"{key}={value}" for key, value in event.detail.items() if key not in _UNTOLD]
+    line = " ".join([f"{event.source:5} {event.event}", *told])
+    return line if len(line) <= _LINE else line[: _LINE - 3] + "..."
 
 
 @dataclass
@@ -101,8 +113,8 @@ class Bench:
         return len(_KERNEL_BANNER.findall(self.machine.console.text()))
 
     def _tell_event(self, event: Event, narrator: Narrator) -> None:
-        detail = " ".join(f"{key}={value}" for key, value in event.detail.items())
-        narrator.say(f"{self.spec.name}: {event.source} {event.event} {detail}"[:160].rstrip())
+        if event.event != "step-progress":
+            narrator.say(f"{self.spec.name}: {event_line(event)}")
 
     def _tell_progress(self, record: HostRecord, narrator: Narrator) -> None:
         if record.progress is None or record.state != "installing":
