@@ -50,6 +50,9 @@ class _Version:
     etag: str | None
     modified: str | None
 
+    def __str__(self) -> str:
+        return f"{self.size} bytes, ETag {self.etag}, modified {self.modified}"
+
     def contradicts(self, other: _Version) -> bool:
         return self.size != other.size or any(
             mine is not None and theirs is not None and mine != theirs
@@ -146,7 +149,7 @@ class HttpSource:
         elif self._version.contradicts(version):
             raise unusable(
                 self.url,
-                f"it changed on the server while it was read ({self._version} -> {version})",
+                f"it changed on the server while it was read: {self._version}; now {version}",
                 "give a new image a new name instead of replacing one; then start again",
             )
         return found

@@ -109,16 +109,16 @@ class _Target:
 
 
 class DeviceSink:
-    """The start of a block device, opened exclusively, or of a file, made if missing.
+    """The start of a block device, opened exclusively, or of a file that is there already.
 
+    Nothing is created: a device node that has not appeared yet must not become a file in memory.
     Raises filesystem-size-exceeds-block-device when `size_bytes` do not fit, and deploy-images
     when the device is in use or is not the size it is expected to be.
     """
 
     def __init__(self, path: Path, size_bytes: int, expected_capacity_bytes: int | None) -> None:
-        is_device = path.is_block_device()
-        flags = os.O_WRONLY | (os.O_EXCL if is_device else os.O_CREAT)
-        self._target = _Target(path, flags)
+        # O_EXCL without O_CREAT means something for block devices only: refuse those in use.
+        self._target = _Target(path, os.O_WRONLY | (os.O_EXCL if path.is_block_device() else 0))
         try:
             if stat.S_ISBLK(os.fstat(self._target.fd).st_mode):
                 capacity = os.lseek(self._target.fd, 0, os.SEEK_END)

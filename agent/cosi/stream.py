@@ -58,7 +58,7 @@ def write_image(
     expected_capacity_bytes: int | None = None,
     memory_bytes: int | None = None,
 ) -> WriteReport:
-    """Write `file` to the start of `target`, a block device or a file, and sync it.
+    """Write `file` to the start of `target`, a block device or an existing file, and sync it.
 
     `expected_capacity_bytes`: the size the device was planned with; another size means another
     device and is refused. `memory_bytes` bounds the zstd window (default: half of what is free).

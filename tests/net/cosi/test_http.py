@@ -136,6 +136,7 @@ def test_a_server_killed_and_restarted_on_its_port_only_delays_the_download(
 
     server = FaultyServer(images.cosi_bytes(pieces), slowly)
     server.start()
+    (tmp_path / "root").touch()
     with open_source(server.url) as source:
         image = open_image(source, None)
         killed_at: list[int] = []

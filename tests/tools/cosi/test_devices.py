@@ -131,6 +131,7 @@ def test_a_file_in_memory_is_written_even_where_direct_writes_are_refused(
     folder.mkdir()
     run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", folder])
     try:
+        (folder / "target").touch()
         write_image(image, root_of(image), folder / "target", progress=no_progress)
         content = (folder / "target").read_bytes()
     finally:

@@ -27,6 +27,13 @@ def no_progress(done: int, total: int) -> None:
     return None
 
 
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    file = tmp_path / "target"
+    file.touch()
+    return file
+
+
 def opened(tmp_path: Path, data: bytes) -> CosiImage:
     file = tmp_path / "image.cosi"
     file.write_bytes(data)
@@ -57,11 +64,13 @@ def refusal(image: CosiImage, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("size", [1, 511, 4096, 2**21, 2**21 + 1, 9_000_001])
-def test_an_image_arrives_at_its_target_byte_by_byte(tmp_path: Path, size: int) -> None:
+def test_an_image_arrives_at_its_target_byte_by_byte(
+    tmp_path: Path, target: Path, size: int
+) -> None:
     pieces = images.sample_pieces(root_bytes=size)
     image = opened(tmp_path, images.cosi_bytes(pieces))
-    report = write_image(image, root_of(image), tmp_path / "target", progress=no_progress)
-    assert (tmp_path / "target").read_bytes() == pieces[2].raw
+    report = write_image(image, root_of(image), target, progress=no_progress)
+    assert target.read_bytes() == pieces[2].raw
     assert report.written_bytes == size
     assert report.compressed_bytes == len(pieces[2].packed)
     assert report.sha384 == root_of(image).sha384
@@ -75,6 +84,7 @@ def test_an_empty_image_is_written_as_nothing(tmp_path: Path) -> None:
 
 def test_progress_ends_with_everything_done_and_runs_in_the_callers_thread(
     tmp_path: Path,
+    target: Path,
 ) -> None:
     image = opened(tmp_path, images.cosi_bytes(images.sample_pieces(root_bytes=5_000_000)))
     seen: list[tuple[int, int]] = []
@@ -84,19 +94,19 @@ def test_progress_ends_with_everything_done_and_runs_in_the_callers_thread(
         seen.append((done, total))
         threads.add(threading.current_thread())
 
-    write_image(image, root_of(image), tmp_path / "target", progress=progress)
+    write_image(image, root_of(image), target, progress=progress)
     assert seen[-1] == (5_000_000, 5_000_000)
     assert threads == {threading.current_thread()}
 
 
-def test_what_progress_raises_stops_the_stream(tmp_path: Path) -> None:
+def test_what_progress_raises_stops_the_stream(tmp_path: Path, target: Path) -> None:
     image = opened(tmp_path, images.cosi_bytes())
 
     def progress(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_image(image, root_of(image), tmp_path / "target", progress=progress)
+        write_image(image, root_of(image), target, progress=progress)
 
 
 def test_an_extracted_image_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -149,13 +159,13 @@ def test_a_frame_cut_short_is_corrupt(tmp_path: Path, missing: int) -> None:
     assert "shorter" in refusal(image, tmp_path)
 
 
-def test_more_data_than_announced_is_never_written(tmp_path: Path) -> None:
+def test_more_data_than_announced_is_never_written(tmp_path: Path, target: Path) -> None:
     """A bomb: tiny compressed, huge decompressed."""
     raw = bytes(64 * 2**20)
     image = with_root(tmp_path, images.compress(raw), raw, uncompressedSize=1_000_000)
     with pytest.raises(TridentError, match="is larger, decompressed"):
-        write_image(image, root_of(image), tmp_path / "target", progress=no_progress)
-    assert (tmp_path / "target").stat().st_size <= 1_000_000
+        write_image(image, root_of(image), target, progress=no_progress)
+    assert target.stat().st_size <= 1_000_000
 
 
 def test_less_data_than_announced_is_corrupt(tmp_path: Path) -> None:
@@ -181,7 +191,9 @@ def test_a_window_above_the_announced_one_is_corrupt(tmp_path: Path) -> None:
     assert "memory" in refusal(image, tmp_path)
 
 
-def test_a_window_beyond_the_memory_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_window_beyond_the_memory_is_refused_before_anything_is_written(
+    tmp_path: Path, target: Path
+) -> None:
     pieces = images.sample_pieces()
     metadata = images.metadata_of(pieces)
     metadata["compression"]["maxWindowLog"] = 30
@@ -191,12 +203,12 @@ def test_a_window_beyond_the_memory_is_refused_before_anything_is_written(tmp_pa
         write_image(
             image,
             root_of(image),
-            tmp_path / "target",
+            target,
             progress=no_progress,
             memory_bytes=2**30 - 1,
         )
     assert caught.value.identifier == "invalid-input/load-cosi"
-    assert not (tmp_path / "target").exists()
+    assert target.read_bytes() == b""
 
 
 def test_a_window_that_zstd_does_not_know_is_refused(tmp_path: Path) -> None:
@@ -236,6 +248,9 @@ def test_a_target_that_is_full_is_told_so(tmp_path: Path) -> None:
 def test_a_target_that_does_not_exist_is_told_so(tmp_path: Path) -> None:
     image = opened(tmp_path, images.cosi_bytes())
     nowhere = tmp_path / "no" / "x"
+    with pytest.raises(TridentError, match="No such file"):
+        write_image(image, root_of(image), tmp_path / "sda9", progress=no_progress)
+    assert not (tmp_path / "sda9").exists()
     with pytest.raises(TridentError, match="could not be opened") as caught:
         write_image(image, root_of(image), nowhere, progress=no_progress)
     assert caught.value.identifier == "servicing/deploy-images"
