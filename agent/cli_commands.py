@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
@@ -21,6 +19,7 @@ from agent.api.errors import Kind, TridentError
 from agent.cli import FAILED, OK, STILL_UP
 from agent.linux import files
 from agent.reporting import logs
+from agent.servicing.interruption import raise_on_signals
 
 if TYPE_CHECKING:
     from agent.check.report import Report
@@ -33,14 +32,12 @@ log = logging.getLogger(__name__)
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; any failure is printed to standard error."""
     logs.to_stderr(arguments.verbosity)
-    signal.signal(signal.SIGTERM, _terminate)
+    raise_on_signals()
     command: Command = _COMMANDS[arguments.command]
     try:
         return command(arguments)
     except TridentError as error:
         return _fail(arguments, error)
-    except KeyboardInterrupt:
-        return _fail(arguments, _interrupted("SIGINT"))
     except BrokenPipeError:
         return FAILED
     except Exception as defect:  # the door: whatever it is, the operator gets a report
@@ -66,20 +63,6 @@ def _error_text(error: TridentError) -> str:
     """The error as YAML, in upstream's form."""
     value: dict[str, JsonValue] = json.loads(json.dumps(error.to_status()))
     return yamltext.dump(value)
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends the operation like a failure: mounts come off, the failure is recorded."""
-    raise _interrupted("SIGTERM")
-
-
-def _interrupted(name: str) -> TridentError:
-    return TridentError(
-        Kind.SERVICING,
-        "interrupted",
-        f"stopped by {name}",
-        hint="run the command again; it starts from the beginning",
-    )
 
 
 def _validate(arguments: argparse.Namespace) -> int:

@@ -9,21 +9,23 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.linux.run import spawn
+from agent.linux.run import Process, spawn
 
 KEPT_BYTES = 64 << 10
 _CHUNK_BYTES = 4096
 _DRAIN_S = 2.0
+_CANCEL_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a script ended. `returncode` is None when it ran out of time and was killed."""
+    """How a script ended. `returncode` is None when it was killed: time was up, or cancelled."""
 
     returncode: int | None
     output: str
@@ -38,10 +40,12 @@ def run(
     timeout_s: float,
     env: Mapping[str, str],
     chroot: Path | None = None,
+    cancelled: threading.Event | None = None,
 ) -> Outcome:
-    """Run a script to its end or its time limit. Raises missing-binary, command-could-not-execute.
+    """Run a script to its end or its time limit, or until `cancelled` is set by another thread.
 
     `argv[0]` is the interpreter; with `chroot` all paths are inside that root directory.
+    Raises missing-binary, command-could-not-execute.
     """
     words = [os.fspath(word) for word in argv]
     if chroot is not None:
@@ -52,13 +56,23 @@ def run(
         with spawn(words, log=Path(f"/proc/self/fd/{writer}"), env=env) as process:
             os.close(writer)
             writer = -1
-            returncode = process.wait(timeout_s)
+            returncode = _wait(process, timeout_s, cancelled or threading.Event())
             process.signal(signal.SIGKILL)
     finally:
         if writer >= 0:
             os.close(writer)
         tail.close()
     return Outcome(returncode, tail.text(), tail.total_bytes)
+
+
+def _wait(process: Process, timeout_s: float, cancelled: threading.Event) -> int | None:
+    """The exit status; None when the time is up or the run was cancelled."""
+    end = time.monotonic() + timeout_s
+    while not cancelled.is_set() and (left_s := end - time.monotonic()) > 0:
+        status = process.wait(min(left_s, _CANCEL_POLL_S))
+        if status is not None:
+            return status
+    return None
 
 
 class _Tail:

@@ -25,6 +25,7 @@ from agent.linux import bootvars, efivars, mounts
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
 from agent.servicing import lock, statuses
+from agent.servicing.interruption import Interrupted
 from agent.servicing.operation import Outcome, public_status, recorded, require_root
 from agent.subsystems import health
 from agent.subsystems.boot import firmware, names
@@ -89,8 +90,9 @@ class _Commit:
                 return self._status
 
     def record_failure(self, error: TridentError) -> HostStatus:
-        """Store what the failure makes of the status."""
-        changed = self._on_failure(self._status)
+        """Store what the failure makes of the status. An interrupted commit is done again."""
+        interrupted = isinstance(error, Interrupted)
+        changed = self._status if interrupted else self._on_failure(self._status)
         failed = changed.model_copy(update={"last_error": error.to_status()})
         self._store.append(failed)
         return failed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import Check, Script, SystemdCheck
@@ -16,7 +16,8 @@ from agent.subsystems import scripts
 
 POLL_S = 0.1
 SCRIPT_TIMEOUT_S = 300.0
-_PARALLEL = 16
+STOP_S = 5.0
+"""How long cancelled checks may take to end."""
 
 
 def select(checks: Sequence[Check], servicing: ServicingType) -> tuple[Check, ...]:
@@ -32,9 +33,7 @@ def require_healthy(context: Context) -> None:
     checks = select(context.configuration.health.checks, context.servicing)
     if not checks:
         return
-    with ThreadPoolExecutor(min(len(checks), _PARALLEL)) as pool:
-        verdicts = tuple(pool.map(lambda check: _failure(check, context), checks))
-    failures = [verdict for verdict in verdicts if verdict is not None]
+    failures = [verdict for verdict in _judge(checks, context) if verdict is not None]
     if failures:
         details = "; ".join(failures)
         raise TridentError(
@@ -46,32 +45,74 @@ def require_healthy(context: Context) -> None:
         )
 
 
-def _failure(check: Check, context: Context) -> str | None:
+def _judge(checks: Sequence[Check], context: Context) -> list[str | None]:
+    """The verdict of each check. An exception in this thread (a signal) ends the checks at once.
+
+    Threads are not joined: an interrupted `Thread.join` takes the thread for ended.
+    """
+    cancelled = threading.Event()
+    finished: SimpleQueue[tuple[int, str | None]] = SimpleQueue()
+
+    def judge(index: int) -> None:
+        verdict: str | None = f"'{checks[index].name}' could not be run"
+        try:
+            verdict = _failure(checks[index], context, cancelled)
+        finally:
+            finished.put((index, verdict))
+
+    verdicts: dict[int, str | None] = {}
+    try:
+        for index in range(len(checks)):
+            threading.Thread(target=judge, args=(index,), daemon=True).start()
+        while len(verdicts) < len(checks):
+            verdicts.update([finished.get()])
+    except BaseException:
+        cancelled.set()
+        _await(finished, len(checks) - len(verdicts))
+        raise
+    return [verdicts[index] for index in range(len(checks))]
+
+
+def _await(finished: SimpleQueue[tuple[int, str | None]], count: int) -> None:
+    """Give cancelled checks STOP_S to end, so that their processes do not outlive the agent."""
+    end = time.monotonic() + STOP_S
+    for _ in range(count):
+        try:
+            finished.get(timeout=max(0.0, end - time.monotonic()))
+        except Empty:
+            return
+
+
+def _failure(check: Check, context: Context, cancelled: threading.Event) -> str | None:
     """What is wrong, None when healthy."""
     match check:
         case Script():
             try:
                 text = scripts.content(check, "health.checks")
                 scripts.run(
-                    context, check, text, code="run-health-check", timeout_s=SCRIPT_TIMEOUT_S
+                    context,
+                    check,
+                    text,
+                    code="run-health-check",
+                    timeout_s=SCRIPT_TIMEOUT_S,
+                    cancelled=cancelled,
                 )
             except TridentError as error:
                 return error.message
             return None
         case SystemdCheck():
-            inactive = _wait_active(check.systemd_services, check.timeout_seconds)
+            inactive = _wait_active(check, cancelled)
             if not inactive:
                 return None
             names = ", ".join(inactive)
             return f"'{check.name}': not active within {check.timeout_seconds} s: {names}"
 
 
-def _wait_active(units: Sequence[str], timeout_s: float) -> tuple[str, ...]:
+def _wait_active(check: SystemdCheck, cancelled: threading.Event) -> tuple[str, ...]:
     """Wait until all units are active at the same time; those that are not at the time limit."""
-    end = time.monotonic() + timeout_s
-    pause = threading.Event()
+    end = time.monotonic() + check.timeout_seconds
     while True:
+        units = check.systemd_services
         inactive = tuple(unit for unit in units if not systemd.is_active(unit))
-        if not inactive or time.monotonic() >= end:
+        if not inactive or time.monotonic() >= end or cancelled.wait(POLL_S):
             return inactive
-        pause.wait(POLL_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -66,10 +67,11 @@ def run(
     target_root: Path = Path("/"),
     chroot: Path | None = None,
     timeout_s: float = TIMEOUT_S,
+    cancelled: threading.Event | None = None,
 ) -> None:
     """Run a script from a private temporary directory, inside `chroot` when given.
 
-    Raises servicing/`code` when it fails or runs out of time.
+    Raises servicing/`code` when it fails, runs out of time or is cancelled.
     """
     inside = chroot or Path("/")
     with tempfile.TemporaryDirectory(prefix="trident-", dir=inside / "tmp") as directory:
@@ -81,6 +83,7 @@ def run(
             timeout_s=timeout_s,
             env=environment(context, item, target_root),
             chroot=chroot,
+            cancelled=cancelled,
         )
     name = item.name or "unnamed"
     if outcome.returncode != 0:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,9 +17,12 @@ from agent.api.errors import TridentError
 from agent.api.events import Event
 from agent.api.hostconfig import HostConfiguration
 from agent.api.status import AbVolume, HostStatus, ServicingState
+from agent.linux.run import spawn
 from agent.servicing import commit
 from agent.servicing.commit import CommitRequest
 from tests.kit.receiver import receiver
+
+ROOT = Path(__file__).parents[3]
 
 pytestmark = [pytest.mark.tools]
 
@@ -163,3 +168,28 @@ def test_an_update_of_another_agent_is_not_guessed_at(tmp_path: Path) -> None:
     with pytest.raises(TridentError, match="cannot commit"):
         commit.run(request)
     assert stored(request).servicing_state is ServicingState.AB_UPDATE_FINALIZED
+
+
+def test_an_interrupted_commit_stops_at_once_and_is_done_again(tmp_path: Path) -> None:
+    """A reboot in the middle of a health check says nothing about the installation."""
+    root = node(tmp_path / "root", os.stat("/").st_dev)
+    slow = {"name": "slow", "runOn": ["all"], "content": f"echo $$ > {tmp_path}/runs; sleep 250"}
+    request = store(tmp_path / "store.sqlite", finalized(configuration([slow]), root))
+    (tmp_path / "etc/trident").mkdir(parents=True)
+    (tmp_path / "etc/trident/trident.conf").write_text(f"DatastorePath={request.datastore}\n")
+    script = 'mount --bind "$1" /etc; mount -t tmpfs tmpfs /var/log; shift; exec "$@"'
+    enter = ["unshare", "--mount", "sh", "-ec", script, "sh", tmp_path / "etc"]
+    argv = [*enter, sys.executable, "-m", "agent.cli", "commit"]
+    log = tmp_path / "log"
+    runs = tmp_path / "runs"
+    with spawn(argv, log=log, env={"PYTHONPATH": os.fspath(ROOT)}) as process:
+        while not runs.exists() or not runs.read_text():
+            assert process.wait(0.02) is None, log.read_text()
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(10) == 2
+    assert not Path(f"/proc/{runs.read_text().strip()}").exists()
+    assert "stopped by SIGTERM" in log.read_text()
+    status = stored(request)
+    assert status.servicing_state is ServicingState.CLEAN_INSTALL_FINALIZED
+    assert isinstance(status.last_error, dict)
+    assert status.last_error["error"] == "interrupted"
