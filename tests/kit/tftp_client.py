@@ -38,6 +38,10 @@ class Download:
     _length: int = 512
     _peer: tuple[str, int] | None = None
 
+    def again(self) -> Download:
+        """The same request, not yet started."""
+        return Download(self.server, self.filename, self.block_size, self.window_size)
+
     def start(self, now: float) -> None:
         self._hash = hashlib.sha256()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
