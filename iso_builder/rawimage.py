@@ -21,6 +21,8 @@ _FIRST = MIB
 _BACKUP_TABLE = MIB
 _NAMESPACE = UUID("6d1f2a9c-3f0e-5f57-9d53-0c6a2f6f4c11")
 _MKFS_TIMEOUT_S = 600.0
+_SAME_TIME = {"SOURCE_DATE_EPOCH": "1700000000"}
+"""The ESP does not tell when it was made."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,14 @@ def _write_esp(
 ) -> None:
     with context("writing the ESP"):
         command = ["mkfs.vfat", "-F", "32", "-s", "1", "-i", identifiers.esp_volume, "-n", "ESP"]
-        command += ["--invariant", "--offset", str(_FIRST // 512), str(target)]
-        run.run([*command, str(geometry.esp_bytes // 1024)])
+        command += ["--offset", str(_FIRST // 512), str(target)]
+        run.run([*command, str(geometry.esp_bytes // 1024)], env=_SAME_TIME)
         place = f"{target}@@{_FIRST}"
         folders = {str(parent) for name in files for parent in Path(name).parents} - {"."}
         for folder in sorted(folders):
-            run.run(["mmd", "-i", place, f"::{folder}"])
+            run.run(["mmd", "-i", place, f"::{folder}"], env=_SAME_TIME)
         for name, source in sorted(files.items()):
-            run.run(["mcopy", "-i", place, source, f"::{name}"])
+            run.run(["mcopy", "-i", place, source, f"::{name}"], env=_SAME_TIME)
 
 
 def _write_root(target: Path, geometry: Geometry, identifiers: Identifiers, root: Path) -> None:
