@@ -228,8 +228,6 @@ class FileSystem(Model):
                 raise ValueError("a filesystem from the image takes its type from the image")
             names = ", ".join(allowed)
             raise ValueError(f"a filesystem with source '{self.source}' can be: {names}")
-        if self.override_esp_mount is OverrideEspMount.OVERRIDE and self.mount_point is None:
-            raise ValueError("overrideEspMount 'override' needs a mountPoint")
         return self
 
     @property
@@ -323,12 +321,3 @@ class Storage(Model):
     def verity_device(self, device_id: str | None) -> VerityDevice | None:
         """The verity device with this id."""
         return next((device for device in self.verity if device.id == device_id), None)
-
-    def filesystem_for(self, path: PurePosixPath) -> FileSystem | None:
-        """The filesystem that holds `path`: the one with the longest mount point above it."""
-        above = [
-            (len(fs.mount_path.parts), fs)
-            for fs in self.filesystems
-            if fs.mount_path is not None and path.is_relative_to(fs.mount_path)
-        ]
-        return max(above, key=lambda pair: pair[0])[1] if above else None

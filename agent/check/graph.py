@@ -1,7 +1,8 @@
 """The storage section as a graph: devices, filesystems and swap, and what stands on what.
 
 Edges lead from a referrer to the devices it stands on. Only references that resolve to a device of
-a permitted kind become edges, so the graph has no cycles whatever the document says.
+a permitted kind become edges, so there are no cycles whatever the document says; and each device
+belongs to one referrer, so the graph is a forest and walking it takes linear time.
 """
 
 from __future__ import annotations
@@ -119,13 +120,18 @@ class StorageGraph:
         for node in self.nodes:
             if node.device_id is not None:
                 self.by_id.setdefault(node.device_id, node)
-        self._edges: dict[int, tuple[Edge, ...]] = {
-            id(node): tuple(self._resolve(node, permitted)) for node in self.nodes
-        }
         self._referrers: dict[int, list[Node]] = {}
+        self._edges: dict[int, tuple[Edge, ...]] = {}
         for node in self.nodes:
-            for edge in self.edges(node):
+            found = tuple(self._resolve(node, permitted))
+            for edge in found:
                 self._referrers.setdefault(id(edge.target), []).append(node)
+            self._edges[id(node)] = tuple(e for e in found if self.referrers(e.target)[0] is node)
+
+        self._mounted: dict[PurePosixPath, tuple[Node, FileSystem]] = {}
+        for node, fs in self.filesystems():
+            if fs.mount_path is not None:
+                self._mounted.setdefault(fs.mount_path, (node, fs))
 
     def _resolve(
         self, node: Node, permitted: Mapping[NodeKind, frozenset[NodeKind]]
@@ -136,7 +142,7 @@ class StorageGraph:
                 yield Edge(node, found, target.role)
 
     def edges(self, node: Node) -> tuple[Edge, ...]:
-        """What `node` stands on."""
+        """What `node` stands on; a device that several stand on belongs to the first of them."""
         return self._edges[id(node)]
 
     def referrers(self, node: Node) -> list[Node]:
@@ -178,7 +184,11 @@ class StorageGraph:
     def has_ab(self, device_id: str) -> bool:
         """Whether the device is an A/B volume pair or stands on one."""
         node = self.by_id.get(device_id)
-        return node is not None and any(n.kind is NodeKind.AB_VOLUME for n in self.beneath(node))
+        return node is not None and self.stands_on_ab(node)
+
+    def stands_on_ab(self, node: Node) -> bool:
+        """Whether `node` is an A/B volume pair or stands on one."""
+        return any(below.kind is NodeKind.AB_VOLUME for below in self.beneath(node))
 
     def verity_beneath(self, node: Node) -> VerityDevice | None:
         """The verity device that `node` stands on."""
@@ -194,7 +204,12 @@ class StorageGraph:
 
     def filesystem_at(self, path: PurePosixPath) -> tuple[Node, FileSystem] | None:
         """The filesystem mounted exactly at `path`."""
-        return next((pair for pair in self.filesystems() if pair[1].mount_path == path), None)
+        return self._mounted.get(path)
+
+    def filesystem_for(self, path: PurePosixPath) -> tuple[Node, FileSystem] | None:
+        """The filesystem that holds `path`: the one with the longest mount point above it."""
+        above = (self._mounted[step] for step in (path, *path.parents) if step in self._mounted)
+        return next(above, None)
 
     def size_bytes(self, device_id: str) -> int | None:
         """Usable size of a device; None when it is not known before the disk is."""

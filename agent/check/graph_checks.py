@@ -6,6 +6,7 @@ Each check takes the graph and yields what breaks its rule; the tables are in `r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 from typing import Final
 
 from agent.api.storage import (
@@ -100,9 +101,20 @@ def _unique_fields(graph: StorageGraph) -> Iterator[Finding]:
 
 
 def _filesystems(graph: StorageGraph) -> Iterator[Finding]:
+    mounted: set[PurePosixPath] = set()
+    esp: Node | None = None
     for node, fs in graph.filesystems():
         yield from _filesystem(node, fs)
-    yield from _mount_points(graph)
+        yield from _mount_point(node, fs, mounted)
+        if fs.is_esp and fs.mount_path is not None:
+            if esp is not None:
+                yield Finding(
+                    "filesystem-esp-multiple",
+                    f"{node.label} and {esp.label} are both the ESP",
+                    node.path,
+                    "mark one of them with 'overrideEspMount: block'",
+                )
+            esp = esp or node
 
 
 def _filesystem(node: Node, fs: FileSystem) -> Iterator[Finding]:
@@ -126,34 +138,25 @@ def _filesystem(node: Node, fs: FileSystem) -> Iterator[Finding]:
         )
 
 
-def _mount_points(graph: StorageGraph) -> Iterator[Finding]:
-    seen: set[object] = set()
-    esp: Node | None = None
-    for node, fs in graph.filesystems():
-        if fs.mount_path is None:
-            continue
-        where = (*node.path, "mountPoint")
-        if not fs.mount_path.is_absolute():
+def _mount_point(node: Node, fs: FileSystem, mounted: set[PurePosixPath]) -> Iterator[Finding]:
+    """Rules about the mount point; `mounted` collects those that were seen."""
+    if fs.mount_path is None:
+        if fs.is_esp:
             yield Finding(
-                "mount-point-path-not-absolute", f"'{fs.mount_path}' is not absolute", where
+                "filesystem-esp-without-mount-point",
+                f"{node.label} is marked as the ESP and needs a mountPoint",
+                (*node.path, "overrideEspMount"),
+                "mount it at /boot/efi",
             )
-        elif fs.mount_path in seen:
-            yield Finding(
-                "duplicate-mount-point",
-                f"two filesystems are mounted at '{fs.mount_path}'",
-                where,
-            )
-        seen.add(fs.mount_path)
-        if not fs.is_esp:
-            continue
-        if esp is not None:
-            yield Finding(
-                "filesystem-esp-multiple",
-                f"{node.label} and {esp.label} are both the ESP",
-                node.path,
-                "mark one of them with 'overrideEspMount: block'",
-            )
-        esp = esp or node
+        return
+    where = (*node.path, "mountPoint")
+    if not fs.mount_path.is_absolute():
+        yield Finding("mount-point-path-not-absolute", f"'{fs.mount_path}' is not absolute", where)
+    elif fs.mount_path in mounted:
+        yield Finding(
+            "duplicate-mount-point", f"two filesystems are mounted at '{fs.mount_path}'", where
+        )
+    mounted.add(fs.mount_path)
 
 
 def _references(graph: StorageGraph) -> Iterator[Finding]:
@@ -180,19 +183,21 @@ def _references(graph: StorageGraph) -> Iterator[Finding]:
 
 def _targets(node: Node) -> Iterator[Finding]:
     """The number of targets, and that none comes twice. A filesystem's is checked as such."""
-    ids = [target.device_id for target in node.targets]
-    for index, target in enumerate(node.targets):
-        if target.device_id in ids[:index]:
+    seen: set[str] = set()
+    for target in node.targets:
+        if target.device_id in seen:
             yield Finding(
                 "duplicate-target-id",
                 f"{node.label} names '{target.device_id}' more than once",
                 target.path,
             )
+        seen.add(target.device_id)
+    count = len(node.targets)
     low, high = RULES[node.kind].targets
-    if not isinstance(node.definition, FileSystem) and not low <= len(ids) <= high:
+    if not isinstance(node.definition, FileSystem) and not low <= count <= high:
         expected = f"at least {low}" if high == MANY else str(low)
         yield Finding(
-            "invalid-target-count", f"{node.label} has {len(ids)} of {expected} devices", node.path
+            "invalid-target-count", f"{node.label} has {count} of {expected} devices", node.path
         )
 
 
@@ -332,7 +337,7 @@ def _raid_levels(graph: StorageGraph) -> Iterator[Finding]:
             array = edge.target.definition
             if isinstance(array, SoftwareRaidArray) and array.level not in allowed:
                 yield Finding(
-                    "invalid-raid-level",
+                    "invalid-raidlevel",
                     f"{node.label} cannot stand on {array.level}, only on:"
                     f" {', '.join(sorted(allowed))}",
                     (*edge.target.path, "level"),

@@ -218,23 +218,24 @@ def check_root_verity(hc: HostConfiguration, graph: StorageGraph) -> Iterator[Fi
         )
 
 
-def check_datastore(trident: Trident, storage: Storage) -> Iterator[Finding]:
+def check_datastore(trident: Trident, storage: Storage, graph: StorageGraph) -> Iterator[Finding]:
     """The datastore must outlive updates: on a known volume that is not an A/B pair."""
     if trident.disable:
         return
-    holder = storage.filesystem_for(trident.datastore_path)
-    if holder is None or holder.device_id is None:
+    holder = graph.filesystem_for(trident.datastore_path)
+    device = holder[1].device_id if holder else None
+    if device is None:
         yield Finding(
             "datastore-path-not-in-known-volume",
             f"no volume of the configuration holds the datastore '{trident.datastore_path}'",
             ("trident", "datastorePath"),
             "add a filesystem that holds it",
         )
-    elif any(pair.id == holder.device_id for pair in storage.volume_pairs):
+    elif any(pair.id == device for pair in storage.volume_pairs):
         yield Finding(
             "datastore-path-in-ab-update-volume",
             f"the datastore '{trident.datastore_path}' would be on the A/B volume pair"
-            f" '{holder.device_id}' and get lost with an update",
+            f" '{device}' and get lost with an update",
             ("trident", "datastorePath"),
             "put it on a volume of its own, mounted at /var/lib/trident for example",
         )
@@ -247,8 +248,8 @@ def check_extension_locations(hc: HostConfiguration, graph: StorageGraph) -> Ite
     for section, extensions in (("sysexts", hc.os.sysexts), ("confexts", hc.os.confexts)):
         for index, extension in enumerate(extensions):
             place = extension.path or _DEFAULT_FOLDER[section]
-            holder = hc.storage.filesystem_for(place)
-            if holder is None or holder.device_id is None or not graph.has_ab(holder.device_id):
+            holder = graph.filesystem_for(place)
+            if holder is None or not graph.stands_on_ab(holder[0]):
                 yield Finding(
                     "extension-image-not-on-ab-volume",
                     f"extension images at '{place}' must be on an A/B volume",

@@ -17,7 +17,7 @@ from agent.api.storage import (
 )
 from agent.api.yamltext import Path
 from agent.check.findings import Finding
-from agent.check.graph import StorageGraph
+from agent.check.graph import Node, StorageGraph
 
 BOOT: Final = PurePosixPath("/boot")
 USR: Final = PurePosixPath("/usr")
@@ -54,7 +54,7 @@ def check_volumes(hc: HostConfiguration, graph: StorageGraph) -> Iterator[Findin
     has_storage = storage != Storage()
     if has_storage:
         yield from _esp(graph)
-        yield from _writable_var_tmp(storage)
+        yield from _writable_var_tmp(graph)
     if has_storage or _needs_root(hc):
         yield from _present(graph, ROOT)
 
@@ -97,20 +97,20 @@ def _present(graph: StorageGraph, mount_path: PurePosixPath) -> Iterator[Finding
         )
 
 
-def _writable_var_tmp(storage: Storage) -> Iterator[Finding]:
-    holder = storage.filesystem_for(VAR_TMP)
-    if holder is None:
+def _writable_var_tmp(graph: StorageGraph) -> Iterator[Finding]:
+    found = graph.filesystem_for(VAR_TMP)
+    if found is None:
         yield Finding(
             "expected-mount-point-not-found",
             f"no filesystem holds '{VAR_TMP}'",
             _FILESYSTEMS,
             "add a filesystem mounted at '/'",
         )
-    elif holder.read_only:
+    elif found[1].read_only:
         yield Finding(
             "var-tmp-on-read-only-volume",
-            f"'{VAR_TMP}' must be writable, but '{holder.mount_path}' is mounted read-only",
-            _path_of(storage, holder),
+            f"'{VAR_TMP}' must be writable, but '{found[1].mount_path}' is mounted read-only",
+            (*found[0].path, "mountPoint"),
             "add a writable filesystem at /var or /var/tmp",
         )
 
@@ -127,7 +127,7 @@ def check_verity(storage: Storage, graph: StorageGraph) -> Iterator[Finding]:
         )
         return
     device = storage.verity[0]
-    mounted = [fs for node, fs in graph.filesystems() if graph.verity_beneath(node) == device]
+    mounted = [pair for pair in graph.filesystems() if graph.verity_beneath(pair[0]) == device]
     if len(mounted) != 1:
         yield Finding(
             "unsupported-verity-devices",
@@ -135,13 +135,13 @@ def check_verity(storage: Storage, graph: StorageGraph) -> Iterator[Finding]:
             ("storage", "verity", 0),
         )
         return
-    yield from _verity_filesystem(storage, graph, device, mounted[0])
+    yield from _verity_filesystem(storage, graph, device, *mounted[0])
 
 
 def _verity_filesystem(
-    storage: Storage, graph: StorageGraph, device: VerityDevice, fs: FileSystem
+    storage: Storage, graph: StorageGraph, device: VerityDevice, node: Node, fs: FileSystem
 ) -> Iterator[Finding]:
-    path = _path_of(storage, fs)
+    path = node.path
     if fs.mount_point is None:
         yield Finding(
             "verity-filesystem-without-mount-point",
@@ -158,7 +158,7 @@ def _verity_filesystem(
         )
     if fs.mount_path == ROOT:
         yield from _present(graph, BOOT)
-        yield from _overlay(storage)
+        yield from _overlay(storage, graph)
         yield from _verity_name(device, "root")
     elif fs.mount_path == USR:
         yield from _verity_name(device, "usr")
@@ -170,15 +170,15 @@ def _verity_filesystem(
         )
 
 
-def _overlay(storage: Storage) -> Iterator[Finding]:
+def _overlay(storage: Storage, graph: StorageGraph) -> Iterator[Finding]:
     """With a verity root, /etc is an overlay whose upper side needs a writable volume."""
-    holder = storage.filesystem_for(OVERLAY)
-    if holder is None:
+    found = graph.filesystem_for(OVERLAY)
+    if found is None:
         yield Finding(
             "expected-mount-point-not-found", f"no filesystem holds '{OVERLAY}'", _FILESYSTEMS
         )
         return
-    path = _path_of(storage, holder)
+    path, holder = found[0].path, found[1]
     if holder.device_id is None:
         yield Finding(
             "mount-point-not-backed-by-block-device",
@@ -214,8 +214,3 @@ def _verity_name(device: VerityDevice, expected: str) -> Iterator[Finding]:
             f"this verity device must have the name '{expected}', not '{device.name}'",
             ("storage", "verity", 0, "name"),
         )
-
-
-def _path_of(storage: Storage, fs: FileSystem) -> Path:
-    index = next(i for i, other in enumerate(storage.filesystems) if other is fs)
-    return (*_FILESYSTEMS, index)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from agent.api import load
 from agent.api.hostconfig import HostConfiguration
 from agent.api.yamltext import Positions
-from agent.check import extra_checks, graph_checks, os_checks, storage_checks
+from agent.check import extra_checks, graph_checks, internal_params, os_checks, storage_checks
 from agent.check.findings import Finding, Severity, of_parse_error
 from agent.check.graph import StorageGraph
 from agent.check.rules import PERMITTED
@@ -56,6 +56,7 @@ def _findings(hc: HostConfiguration) -> Iterator[Finding]:
     yield from os_checks.check_management_os(hc.management_os)
     yield from os_checks.check_trident(hc.trident)
     yield from os_checks.check_root_verity(hc, graph)
-    yield from os_checks.check_datastore(hc.trident, hc.storage)
+    yield from os_checks.check_datastore(hc.trident, hc.storage, graph)
     yield from os_checks.check_extension_locations(hc, graph)
     yield from extra_checks.check(hc)
+    yield from internal_params.check(hc.internal_params)

@@ -58,7 +58,6 @@ def problem(text: str) -> str:
         ("storage: {filesystems: [{deviceId: x, type: ext4}]}", "takes its type from the image"),
         ("storage: {filesystems: [{source: new, type: auto}]}", "with source 'new' can be: ext4"),
         ("storage: {filesystems: [{source: adopted, type: tmpfs}]}", "source 'adopted' can be"),
-        ("storage: {filesystems: [{overrideEspMount: override}]}", "needs a mountPoint"),
         ("storage: {encryption: {volumes: [], pcrs: [24]}}", "'24' is not a PCR"),
         ("os: {users: [{name: x, password: {type: plain}}]}", "expected 'type' to be one of"),
         ("", "expected a mapping with keys such as"),

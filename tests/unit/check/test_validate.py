@@ -190,6 +190,11 @@ GRAPH: list[tuple[str, str, Edit]] = [
         ),
     ),
     (
+        "filesystem-esp-without-mount-point",
+        "storage.filesystems[3].overrideEspMount",
+        lambda d: filesystems(d).append({"deviceId": "spare-1", "overrideEspMount": "override"}),
+    ),
+    (
         "filesystem-esp-multiple",
         "storage.filesystems[3]",
         lambda d: filesystems(d).append(
@@ -250,7 +255,7 @@ GRAPH: list[tuple[str, str, Edit]] = [
         "storage.verity[0].hashDeviceId",
         both(verity, lambda d: [parts(d)[i].update(type="usr-verity") for i in (7, 8)]),
     ),
-    ("invalid-raid-level", "storage.raid.software[0].level", raid_esp),
+    ("invalid-raidlevel", "storage.raid.software[0].level", raid_esp),
 ]
 
 STORAGE: list[tuple[str, str, Edit]] = [
@@ -273,7 +278,7 @@ STORAGE: list[tuple[str, str, Edit]] = [
     ("expected-mount-point-not-found", "storage.filesystems", lambda d: filesystems(d).pop(1)),
     (
         "var-tmp-on-read-only-volume",
-        "storage.filesystems[1]",
+        "storage.filesystems[1].mountPoint",
         lambda d: filesystems(d)[1].update(mountPoint={"path": "/", "options": "noatime,ro"}),
     ),
     (
@@ -552,6 +557,30 @@ def test_an_unusual_mount_point_only_gets_a_warning() -> None:
 def test_a_relative_path_of_a_script_that_upstream_does_not_check_gets_a_warning() -> None:
     found = findings(lambda d: d.update(scripts={"preServicing": [{"path": "x.sh"}]}))
     assert [(f.code, f.is_error) for f in found] == [("path-not-absolute", False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("uki", "yes"),
+        ("forceAbUpdate", 1),
+        ("httpConnectionTimeoutSeconds", True),
+        ("httpConnectionTimeoutSeconds", -1),
+        ("streamSlowSpeedReportingThresholdMbps", "15"),
+        ("veritySignaturePaths", ["/x"]),
+        ("veritySignaturePaths", {"root": 5}),
+    ],
+)
+def test_an_internal_parameter_of_the_wrong_type_gets_a_warning(name: str, value: object) -> None:
+    found = findings(lambda d: d.update(internalParams={name: value}))
+    assert [(f.code, f.path, f.is_error) for f in found] == [
+        ("invalid-internal-parameter", f"internalParams.{name}", False)
+    ]
+
+
+def test_internal_parameters_of_the_right_type_and_unknown_ones_pass() -> None:
+    params = {"uki": True, "httpConnectionTimeoutSeconds": 5, "mine": 7}
+    assert findings(lambda d: d.update(internalParams=params)) == []
 
 
 def test_all_errors_of_a_document_are_found_at_once() -> None:
