@@ -42,9 +42,9 @@ _LIVE = (
 )
 _TARGET = (
     "busybox ca-certificates cryptsetup-bin curl dbus dosfstools e2fsprogs efibootmgr efivar fdisk"
-    " gdisk initramfs-tools iproute2 iputils-ping kmod less libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-rc0"
-    " libtss2-tcti-device0 login lsof mdadm netbase netplan.io openssh-server passwd procps"
-    " python3 sudo systemd-resolved systemd-sysv tpm2-tools udev xfsprogs zstd"
+    " gdisk initramfs-tools iproute2 iputils-ping kmod less libtss2-esys-3.0.2-0 libtss2-mu0"
+    " libtss2-rc0 libtss2-tcti-device0 login lsof mdadm netbase netplan.io openssh-server passwd"
+    " procps python3 sudo systemd-resolved systemd-sysv tpm2-tools udev xfsprogs zstd"
 )
 
 _INITRAMFS_HOOK = """#!/bin/sh
