@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 _FORK = multiprocessing.get_context("fork")
 _STOP_WITHIN_S: Final = 2.5
 _READY_WITHIN_S: Final = 30.0
+_SIGNAL_SPREAD_S: Final = 0.2
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -163,10 +164,12 @@ def _run_network(settings: Settings, report: Connection) -> None:
 def _supervise(children: list[_Child], stop: _Stop) -> None:
     """Return when a stop is requested. Raises when a child ends by itself."""
     ended = wait([stop.reader, *(child.process.sentinel for child in children)])
-    if stop.reader in ended or stop.is_set():
+    # A signal to the whole process group reaches the children too, perhaps before us.
+    if wait([stop.reader], _SIGNAL_SPREAD_S):
         return
     for child in children:
         if child.process.sentinel in ended:
+            child.process.join()
             raise _ended(child.name, f"exit status {child.process.exitcode}")
 
 

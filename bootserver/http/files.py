@@ -50,7 +50,9 @@ class FileServer:
     """Serves the folders in `roots` by their name, the first segment of the URL path."""
 
     def __init__(self, roots: Mapping[str, Path], observe: Observer) -> None:
-        self._roots = {name: os.path.realpath(root) for name, root in roots.items()}
+        self._roots = {
+            name: os.path.realpath(os.fsencode(root)).rstrip(b"/") for name, root in roots.items()
+        }
         self._observe = observe
 
     def serves(self, path: str) -> bool:
@@ -118,20 +120,21 @@ class FileServer:
 _OCTETS: Final = "application/octet-stream"
 
 
-def _open(root: str, relative: list[str]) -> int | None:
-    """Descriptor of a regular file below `root`; None for anything else."""
-    if not relative or ".." in relative or any("\0" in one for one in relative):
+def _open(root: bytes, relative: list[str]) -> int | None:
+    """Descriptor of a regular file below `root`; None for anything else.
+
+    Where the file lies is asked of the kernel after opening it: no link can change in between.
+    """
+    if not relative or ".." in relative:
         return None
     try:
         # WSGI hands over the path's bytes as Latin-1.
-        name = os.fsdecode("/".join(relative).encode("latin-1"))
-        path = os.path.realpath(os.path.join(root, name))
-        if not path.startswith(root.rstrip("/") + "/"):
-            return None
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        name = "/".join(relative).encode("latin-1")
+        descriptor = os.open(root + b"/" + name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError):
         return None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+    inside = os.readlink(b"/proc/self/fd/%d" % descriptor).startswith(root + b"/")
+    if inside and stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
     return None

@@ -1,0 +1,153 @@
+"""Measures the HTTP server against nginx: whole files and ranges, at 1, 16 and 64 clients.
+
+wrk drives both in turn, on the same file in the page cache; each pair of turns gives one ratio and
+the median counts. CPU is user and system time of all the server's processes for each GB sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.linux.run import run as run_command
+from tests.kit import nginx
+from tests.kit.bootserver import BootServer, free_port, write_settings
+
+PAIRS = 5
+TURN_S = 3
+CLIENTS = (1, 16, 64)
+FILE_BYTES = 512 << 20
+RANGE_BYTES = 128 << 20
+"""What the agent asks for: a partition's image by one request."""
+WORKERS = 2
+THREADS = 64
+_TICKS = os.sysconf("SC_CLK_TCK")
+_READ = re.compile(r"BODY (\d+) (\d+)")
+
+_SCRIPT = """\
+local size, part = {size}, {part}
+request = function()
+  if part == 0 then return wrk.format("GET", nil) end
+  local first = math.random(0, size / part - 1) * part
+  local range = string.format("bytes=%d-%d", first, first + part - 1)
+  return wrk.format("GET", nil, {{["Range"] = range}})
+end
+done = function(summary)
+  local errors = summary.errors
+  print(string.format("BODY %d %d", summary.bytes, summary.duration))
+  if errors.connect + errors.read + errors.write + errors.status > 0 then print("ERRORS") end
+end
+"""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One run of wrk: GB (10^9) a second, and CPU seconds of the server for each GB."""
+
+    rate: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server under test: its processes and the URL of the file."""
+
+    pids: tuple[int, ...]
+    url: str
+
+    def turn(self, script: Path, clients: int) -> Turn:
+        """Load it for one turn."""
+        before = sum(map(_cpu_s, self.pids))
+        argv = ["wrk", "-t1", f"-c{clients}", f"-d{TURN_S}s", "--timeout", "30s", "-s", script]
+        said = run_command([*argv, self.url], timeout_s=120).stdout
+        match = _READ.search(said)
+        if match is None or "ERRORS" in said:
+            raise RuntimeError(f"wrk failed on {self.url}: {said}")
+        gigabytes = int(match[1]) / 1e9
+        spent = sum(map(_cpu_s, self.pids)) - before
+        return Turn(gigabytes / (int(match[2]) / 1e6), spent / gigabytes)
+
+
+def run() -> dict[str, object]:
+    """All measurements: by kind and number of clients, medians of the pairs' ratios."""
+    with tempfile.TemporaryDirectory(prefix="bench-http-") as name:
+        folder = Path(name)
+        with _servers(folder) as (ours, theirs):
+            return {
+                kind: {
+                    f"clients{clients}": _compare(folder, ours, theirs, part, clients)
+                    for clients in CLIENTS
+                }
+                for kind, part in (("whole", 0), ("ranges", RANGE_BYTES))
+            }
+
+
+def _compare(
+    folder: Path, ours: Contender, theirs: Contender, part: int, clients: int
+) -> dict[str, object]:
+    script = folder / "load.lua"
+    script.write_text(_SCRIPT.format(size=FILE_BYTES, part=part))
+    pairs = []
+    for number in range(PAIRS):
+        order = (ours, theirs) if number % 2 == 0 else (theirs, ours)
+        turns = {one.url: one.turn(script, clients) for one in order}
+        pairs.append((turns[ours.url], turns[theirs.url]))
+    return {
+        "throughputRatio": round(statistics.median(a.rate / b.rate for a, b in pairs), 3),
+        "cpuRatio": round(statistics.median(a.cpu / b.cpu for a, b in pairs if b.cpu), 3),
+        "ours": _figures([a for a, _ in pairs]),
+        "nginx": _figures([b for _, b in pairs]),
+    }
+
+
+def _figures(turns: list[Turn]) -> dict[str, object]:
+    return {
+        "gbPerS": [round(turn.rate, 2) for turn in turns],
+        "cpuSPerGb": [round(turn.cpu, 4) for turn in turns],
+    }
+
+
+@contextmanager
+def _servers(folder: Path) -> Iterator[tuple[Contender, Contender]]:
+    http = {"port": free_port(), "workers": WORKERS, "threads": THREADS}
+    ours = BootServer(write_settings(folder, http=http))
+    image = folder / "files" / "os.cosi"
+    block = os.urandom(1 << 20)
+    with image.open("wb") as file:
+        for _ in range(FILE_BYTES >> 20):
+            file.write(block)
+    with ours.serving() as process, nginx.serving(folder / "files", workers=WORKERS) as url:
+        port = int(url.rpartition(":")[2])
+        master = _listener(port)
+        yield (
+            Contender(tuple(_tree(process.pid)), f"{ours.url}/files/os.cosi"),
+            Contender(tuple(_tree(master)), f"{url}/os.cosi"),
+        )
+
+
+def _listener(port: int) -> int:
+    """The process that listens on a port: the parent of nginx's workers."""
+    said = run_command(["ss", "-Hltnp", f"sport = :{port}"]).stdout
+    return min(int(pid) for pid in re.findall(r"pid=(\d+)", said))
+
+
+def _tree(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in _tree(int(child)))]
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+if __name__ == "__main__":
+    json.dump(run(), sys.stdout, indent=2)
