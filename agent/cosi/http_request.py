@@ -78,12 +78,13 @@ def get_range(url: str, first: int, last: int, timeouts: Timeouts) -> Exchange:
         "User-Agent": "trident",
         "Connection": "close",
     }
-    origin = _origin(urlsplit(url))
+    first_parts = urlsplit(url)
+    origin, credentials = _origin(first_parts), _credentials(first_parts)
     current = url
     for _ in range(MAX_REDIRECTS + 1):
         parts = urlsplit(current)
-        credentials = _credentials(parts) if _origin(parts) == origin else {}
-        found = _send(parts, headers | credentials, timeouts)
+        own = credentials if _origin(parts) == origin else {}
+        found = _send(parts, headers | own, timeouts)
         if not is_redirect(found.response.status):
             return found
         location = found.response.headers.get("Location")

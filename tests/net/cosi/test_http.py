@@ -358,6 +358,18 @@ def test_credentials_go_to_their_own_server_only_and_into_no_message() -> None:
             assert server.requests[0].path.endswith("?token=hidden")
 
 
+def test_credentials_survive_a_redirect_within_their_server() -> None:
+    def behave(server: FaultyServer, request: Request) -> Reply:
+        if request.path == "/image.cosi":
+            return redirect("/real")(server, request)
+        return ranges(server, request)
+
+    with FaultyServer(CONTENT, behave) as server:
+        HttpSource(server.url.replace("http://", "http://user:secret@"), QUICK)
+        sent = [request.headers.get("authorization") for request in server.requests]
+    assert sent == ["Basic dXNlcjpzZWNyZXQ="] * 2
+
+
 def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultyServer(CONTENT) as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
