@@ -87,9 +87,13 @@ def is_redirect(status: int) -> bool:
 
 def redirected(url: str, location: str | None) -> str:
     """The absolute URL a redirect leads to. Raises load-cosi."""
-    target = urljoin(url, location or "")
-    scheme = urlsplit(target).scheme
-    if not location or scheme not in ("http", "https") or not urlsplit(target).hostname:
+    try:
+        target = urljoin(url, location or "")
+        parts = urlsplit(target)
+    except ValueError:
+        raise unusable(url, f"the server redirects to {location!r}: refused") from None
+    scheme = parts.scheme
+    if not location or scheme not in ("http", "https") or not parts.hostname:
         raise unusable(url, f"the server redirects to {redact(target)!r}: refused")
     if urlsplit(url).scheme == "https" and scheme == "http":
         raise unusable(url, f"the server redirects from https to http ({redact(target)}): refused")
