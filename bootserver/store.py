@@ -96,6 +96,8 @@ class Store:
 
     def apply_all(self, changes: Sequence[Change]) -> None:
         """Several `apply`s in one transaction."""
+        if not changes:
+            return
         with self._database.writing() as connection:
             for change in changes:
                 _apply(connection, change.mac, change.reports, change.notes)

@@ -72,27 +72,44 @@ class Journal:
 
     def _write(self, gathered: list[tuple[datetime, DhcpEvent | TftpEvent]]) -> None:
         try:
-            changes = [self._change(time, event) for time, event in gathered]
-            self._store.apply_all([change for change in changes if change is not None])
+            self._apply(gathered)
         except DatabaseError as error:
             self.dropped += len(gathered)
             _LOG.error("%d timeline entries are lost: %s", len(gathered), error.orig)
 
-    def _change(self, time: datetime, event: DhcpEvent | TftpEvent) -> Change | None:
-        if isinstance(event, DhcpEvent):
-            return self._dhcp(time, event)
-        mac = self._observer.machine_at(event.client)
-        if mac is None:
-            return None
-        detail: dict[str, JsonValue] = {"file": event.file, **event.detail}
-        return Change(mac, (), (Note("tftp", event.event, detail, time),))
+    def _apply(self, gathered: list[tuple[datetime, DhcpEvent | TftpEvent]]) -> None:
+        """Write in order; who a TFTP client is may depend on the DHCP events before it."""
+        pending: list[Change] = []
+        for time, event in gathered:
+            if isinstance(event, DhcpEvent):
+                if self._concerns_us(event, pending):
+                    pending.append(_dhcp_change(time, event))
+                    self._learn(event)
+                continue
+            self._store.apply_all(pending)
+            pending = []
+            mac = self._observer.machine_at(event.client)
+            if mac is not None:
+                detail: dict[str, JsonValue] = {"file": event.file, **event.detail}
+                pending.append(Change(mac, (), (Note("tftp", event.event, detail, time),)))
+        self._store.apply_all(pending)
 
-    def _dhcp(self, time: datetime, event: DhcpEvent) -> Change | None:
-        record = self._store.record(event.mac)
-        if record is None and not _asks_to_boot(event) and self._hosts.find(event.mac) is None:
-            return None
-        detail: dict[str, JsonValue] = {"xid": f"{event.xid:08x}", **event.detail}
-        return Change(event.mac, _reports(event), (Note("dhcp", event.event, detail, time),))
+    def _concerns_us(self, event: DhcpEvent, pending: list[Change]) -> bool:
+        """Whether the machine is known, declared, or asks to boot now."""
+        if _asks_to_boot(event) or any(change.mac == event.mac for change in pending):
+            return True
+        known = self._store.record(event.mac) is not None
+        return known or self._hosts.find(event.mac) is not None
+
+    def _learn(self, event: DhcpEvent) -> None:
+        address = _text(event, "address")
+        if event.event == "ack" and address is not None:
+            self._observer.learned(event.mac, address)
+
+
+def _dhcp_change(time: datetime, event: DhcpEvent) -> Change:
+    detail: dict[str, JsonValue] = {"xid": f"{event.xid:08x}", **event.detail}
+    return Change(event.mac, _reports(event), (Note("dhcp", event.event, detail, time),))
 
 
 def _asks_to_boot(event: DhcpEvent) -> bool:

@@ -52,6 +52,10 @@ class Observer:
         serial = serial or None
         if record is None or record.address != address or (serial and record.serial != serial):
             self._store.apply(mac, (Seen(address=address, serial=serial),))
+        self.learned(mac, address)
+
+    def learned(self, mac: str, address: str) -> None:
+        """The machine has this address from now on."""
         self._remember(address, mac, time.monotonic())
 
     def note(self, mac: str, source: Source, event: str, **detail: str | int | bool) -> None:
