@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,7 +22,8 @@ class Management:
     """Writes trident.conf, and at finalize the datastore that `trident commit` will find.
 
     `final_status` gives the status that the target starts with. It is stored before the firmware
-    is told to boot the target: whatever power cut comes between, the target knows what it is.
+    is told to boot the target, and the target is flushed to disk: whatever power cut comes between,
+    what boots is complete and knows what it is.
     """
 
     name = "management"
@@ -71,8 +73,10 @@ class Management:
         )
 
     def _persist(self, context: Context) -> None:
+        """Store the status, then flush everything: a firmware entry never names half a target."""
         target = files.inside(context.newroot, _path(context))
         datastore.persist(self._final_status(context), target)
+        os.sync()
 
 
 def _path(context: Context) -> Path:
