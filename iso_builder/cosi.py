@@ -78,8 +78,9 @@ def _build(arguments: argparse.Namespace) -> int:
         shrink=arguments.shrink,
     )
     started = time.monotonic()
-    digest = cosi_build.build(arguments.disk, arguments.output, options, print)
-    size = arguments.output.stat().st_size
+    with _writing(arguments.output):
+        digest = cosi_build.build(arguments.disk, arguments.output, options, print)
+        size = arguments.output.stat().st_size
     print(f"{arguments.output}: {size / 2**20:.1f} MiB, {time.monotonic() - started:.1f} s")
     print(f"sha384: {digest}")
     return 0
@@ -112,7 +113,8 @@ def _extract(arguments: argparse.Namespace) -> int:
     with _opened(arguments.image) as image:
         files = {file.path: file for file in image_files(image.metadata)}
         chosen = [_chosen(files, arguments.only)] if arguments.only else list(files.values())
-        arguments.output.mkdir(parents=True, exist_ok=True)
+        with _writing(arguments.output):
+            arguments.output.mkdir(parents=True, exist_ok=True)
         for file in chosen:
             target = arguments.output / _plain_name(file.path)
             extract_image(image, file, target)
@@ -170,6 +172,20 @@ def _opened(name: str, sha384: str | None = None) -> Iterator[CosiImage]:
     url = name if "://" in name else Path(name).absolute().as_uri()
     with open_source(url) as source:
         yield open_image(source, sha384)
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Turn what the system refuses into an error with a hint. Raises write-output-file."""
+    try:
+        yield
+    except OSError as error:
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "write-output-file",
+            f"{output} could not be written: {error.strerror or error}",
+            hint="name a place that is writable and has room for a copy of the disk",
+        ) from error
 
 
 def _chosen(files: dict[str, ImageFile], path: str) -> ImageFile:

@@ -149,3 +149,13 @@ def test_extracting_one_image_writes_only_that(
 def test_a_file_that_is_missing_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cosi", "verify", "/no/such/file"]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_an_error(
+    cosi: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside_a_file = str(cosi / "out")
+    assert main(["cosi", "extract", str(cosi), "-o", inside_a_file]) == 1
+    assert "could not be written: Not a directory" in capsys.readouterr().err
+    assert main(["cosi", "build", str(cosi), "-o", inside_a_file + "/a.cosi"]) == 1
+    assert "could not be written: Not a directory" in capsys.readouterr().err
