@@ -38,6 +38,8 @@ _FALSE: Final = frozenset(("false", "False", "FALSE"))
 _INTEGER: Final = re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _SPECIAL_FLOAT: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_UNPRINTABLE: Final = re.compile("[^\t\n\r -~\x85\xa0-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What is no character of YAML (1.2, 5.1); a byte order mark is one only at the start."""
 _TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
 _MAX_DIGITS: Final = 64
 
@@ -103,14 +105,17 @@ def parse(text: str | bytes) -> Document:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise YamlError("the document is not UTF-8 text", Mark(line, 1)) from error
+    decoded = decoded.removeprefix("\ufeff")
+    if odd := _UNPRINTABLE.search(decoded):
+        before = decoded[: odd.start()]
+        mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise YamlError(f"the character U+{ord(odd[0]):04X} is not allowed", mark)
     try:
-        return _Builder(decoded.removeprefix("\ufeff")).document()
+        return _Builder(decoded).document()
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark or error.context_mark
         mark = Mark(where.line + 1, where.column + 1) if where else None
         raise YamlError(error.problem or "not YAML", mark) from error
-    except yaml.YAMLError as error:
-        raise YamlError(f"not YAML: {error}") from error
 
 
 class _Builder:

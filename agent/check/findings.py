@@ -24,8 +24,8 @@ class Finding:
     """One thing that is wrong, or odd, about a document.
 
     `code` names the rule (upstream's name where it has the rule). `error_code` is the code of the
-    TridentError that stands for the finding. `steps` lead from the document's root to the value.
-    `line` and `column` count from 1.
+    TridentError that stands for the finding. `steps` lead from the document's root to the value,
+    or (`on_key`) to the key. `line` and `column` count from 1.
     """
 
     code: str
@@ -37,6 +37,7 @@ class Finding:
     error_code: str = STATIC
     line: int | None = None
     column: int | None = None
+    on_key: bool = False
 
     @property
     def path(self) -> str:
@@ -48,8 +49,8 @@ class Finding:
         return self.severity is Severity.ERROR
 
     def located(self, positions: Positions) -> Finding:
-        """The finding with the line and column of its value."""
-        mark = positions.of(self.steps)
+        """The finding with the line and column of its value or key."""
+        mark = positions.of_key(self.steps) if self.on_key else positions.of(self.steps)
         return replace(self, line=mark.line, column=mark.column) if mark else self
 
 

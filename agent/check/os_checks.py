@@ -116,6 +116,7 @@ def _netplan(netplan: Netplan | None, path: Path) -> Iterator[Finding]:
                 f"'{name}' is not a name for a network interface",
                 (*path, section, name),
                 "use 'match' for patterns",
+                on_key=True,
             )
 
 

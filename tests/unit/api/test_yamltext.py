@@ -65,6 +65,8 @@ def refused(text: str | bytes) -> YamlError:
         ("a: 1e999", "1e999 is too large", Mark(1, 4)),
         ("a: " + "9" * 65, "a number with too many digits", Mark(1, 4)),
         ("a\n---\nb", "more than one document", Mark(2, 1)),
+        ("a: 1\nb: \x07", "the character U+0007 is not allowed", Mark(2, 4)),
+        ("a: \ufeff", "the character U+FEFF is not allowed", Mark(1, 4)),
         ("[" * 65 + "]", "nested deeper than 64 levels", Mark(1, 65)),
     ],
 )
