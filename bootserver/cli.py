@@ -223,7 +223,7 @@ def _remove(services: Services, arguments: argparse.Namespace) -> int:
 
 def _reinstall(services: Services, arguments: argparse.Namespace) -> int:
     mac = arguments.mac
-    if services.hosts.find(mac) is None:
+    if services.hosts.find(mac, None) is None:
         raise _unknown(mac, "is not declared")
     services.store.grant_reinstall(mac)
     print(f"{mac} is installed again when it boots from the network next")

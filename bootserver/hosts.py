@@ -92,12 +92,12 @@ class Hosts:
         self._tried: object = None
         self._by_serial = any(group.match.serial for group in settings.groups)
 
-    def find(self, mac: str, record: Record | None = None) -> Host | None:
-        """The declared machine with this MAC; `record` adds what it said of itself."""
+    def find(self, mac: str, record: Record | None) -> Host | None:
+        """The declared machine with this MAC; `record` is what it said of itself."""
         declaration = self._declaration(mac)
         if declaration is None:
             return None
-        return self.resolve(declaration, record or self._store.record(mac))
+        return self.resolve(declaration, record)
 
     def all(self) -> list[Host]:
         """All declared machines, by MAC."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from bootserver.database import EVENTS, GRANTS, HOSTS, MACHINES, Database
 from bootserver.reports.state import ConfigurationTaken, Progress, Record, Report, State, advance
@@ -19,6 +19,15 @@ MAX_NEW: Final = 4096
 MAX_EVENTS: Final = 5000
 """Timeline entries kept of one machine."""
 _PRUNE_EVERY: Final = 256
+
+# Built once: the DHCP server asks these for every packet.
+_MACHINE = select(MACHINES).where(MACHINES.c.mac == bindparam("mac"))
+_DECLARATION = select(HOSTS.c.declaration).where(HOSTS.c.mac == bindparam("mac"))
+_STANDING = (
+    select(MACHINES, GRANTS.c.time.label("granted"))
+    .outerjoin(GRANTS, GRANTS.c.mac == MACHINES.c.mac)
+    .where(MACHINES.c.mac == bindparam("mac"))
+)
 
 Source = Literal["dhcp", "tftp", "http", "agent", "operator"]
 
@@ -67,6 +76,12 @@ class Store:
         """What is remembered of a machine."""
         with self._database.reading() as connection:
             return _read_record(connection, mac)
+
+    def standing(self, mac: str) -> tuple[Record | None, bool]:
+        """What is remembered of a machine, and whether a reinstall is granted."""
+        with self._database.reading() as connection:
+            row = connection.execute(_STANDING, {"mac": mac}).mappings().first()
+        return (_record(row), row["granted"] is not None) if row else (None, False)
 
     def records(self) -> list[Record]:
         """All machines ever seen, by MAC."""
@@ -142,9 +157,8 @@ class Store:
 
     def declaration(self, mac: str) -> str | None:
         """The declaration of one machine that was added by command."""
-        query = select(HOSTS.c.declaration).where(HOSTS.c.mac == mac)
         with self._database.reading() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return connection.execute(_DECLARATION, {"mac": mac}).scalar_one_or_none()
 
     def declare(self, mac: str, declaration: str) -> None:
         """Add or replace a declaration."""
@@ -229,7 +243,7 @@ def _prune(connection: Connection, mac: str) -> None:
 
 
 def _read_record(connection: Connection, mac: str) -> Record | None:
-    row = connection.execute(select(MACHINES).where(MACHINES.c.mac == mac)).mappings().first()
+    row = connection.execute(_MACHINE, {"mac": mac}).mappings().first()
     return _record(row) if row is not None else None
 
 

@@ -55,7 +55,5 @@ class BootPolicy:
 
     def known(self, mac: str) -> tuple[Host | None, Record | None, bool]:
         """The declared machine, what is remembered of it, and whether a reinstall is granted."""
-        record = self._store.record(mac)
-        host = self._hosts.find(mac, record)
-        granted = record is not None and record.installed and self._store.has_grant(mac)
-        return host, record, granted
+        record, granted = self._store.standing(mac)
+        return self._hosts.find(mac, record), record, granted

@@ -99,7 +99,7 @@ class Journal:
         if _asks_to_boot(event) or any(change.mac == event.mac for change in pending):
             return True
         known = self._store.record(event.mac) is not None
-        return known or self._hosts.find(event.mac) is not None
+        return known or self._hosts.find(event.mac, None) is not None
 
     def _learn(self, event: DhcpEvent) -> None:
         address = _text(event, "address")

@@ -59,12 +59,12 @@ def test_a_host_is_completed_by_groups_and_defaults(build: Build) -> None:
             {"match": {"mac": "00"}, "kernelArguments": ["never"]},
         ],
     )
-    host = hosts.find(MAC)
+    host = hosts.find(MAC, None)
     assert host is not None
     assert host.kernel_arguments == ("a", "b", "c")
     assert host.loader is Loader.SHIM
     assert host.problem is None
-    assert hosts.find(OTHER_MAC) is None
+    assert hosts.find(OTHER_MAC, None) is None
 
 
 def test_a_group_may_match_what_the_machine_said_of_itself(build: Build) -> None:
@@ -91,7 +91,7 @@ def test_a_group_by_architecture_takes_the_firmwares_word(build: Build) -> None:
 
 
 def test_a_host_without_a_configuration_has_a_problem(build: Build) -> None:
-    host = build([{"mac": MAC}]).find(MAC)
+    host = build([{"mac": MAC}]).find(MAC, None)
     assert host is not None
     assert "no Host Configuration is declared" in str(host.problem)
 
@@ -101,7 +101,7 @@ def test_a_group_may_give_the_configuration(build: Build, tmp_path: Path) -> Non
         [{"mac": MAC}],
         groups=[{"match": {"mac": MAC}, "config": str(tmp_path / "hc.yaml")}],
     )
-    host = hosts.find(MAC)
+    host = hosts.find(MAC, None)
     assert host is not None
     assert host.problem is None
 
@@ -109,7 +109,7 @@ def test_a_group_may_give_the_configuration(build: Build, tmp_path: Path) -> Non
 def test_all_mistakes_of_a_configuration_refuse_it(build: Build, tmp_path: Path) -> None:
     wrong = HOST_CONFIGURATION.replace("sha384: ignored", "sha384: short")
     (tmp_path / "bad.yaml").write_text(wrong + "unknown: 1\n")
-    host = build([{"mac": MAC, "config": "bad.yaml"}]).find(MAC)
+    host = build([{"mac": MAC, "config": "bad.yaml"}]).find(MAC, None)
     assert host is not None
     assert len(host.verdict.errors) == 2
     assert "image.sha384" in str(host.problem)
@@ -118,30 +118,30 @@ def test_all_mistakes_of_a_configuration_refuse_it(build: Build, tmp_path: Path)
 
 def test_a_configuration_that_breaks_a_rule_is_refused(build: Build, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(HOST_CONFIGURATION.replace("deviceId: root", "deviceId: x"))
-    host = build([{"mac": MAC, "config": "bad.yaml"}]).find(MAC)
+    host = build([{"mac": MAC, "config": "bad.yaml"}]).find(MAC, None)
     assert host is not None
     assert "line " in str(host.problem)
 
 
 def test_a_changed_file_is_read_again(build: Build, tmp_path: Path) -> None:
     hosts = build([{"mac": MAC, "config": "hc.yaml"}])
-    assert hosts.find(OTHER_MAC) is None
+    assert hosts.find(OTHER_MAC, None) is None
     write_hosts(tmp_path, [{"mac": OTHER_MAC, "config": "hc.yaml"}])
-    assert hosts.find(OTHER_MAC) is not None
-    assert hosts.find(MAC) is None
+    assert hosts.find(OTHER_MAC, None) is not None
+    assert hosts.find(MAC, None) is None
 
 
 def test_a_file_that_became_wrong_leaves_the_last_good_declarations(
     build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hosts = build([{"mac": MAC, "config": "hc.yaml"}])
-    assert hosts.find(MAC) is not None
+    assert hosts.find(MAC, None) is not None
     (tmp_path / "hosts.yaml").write_text("hosts: [")
-    assert hosts.find(MAC) is not None
-    assert hosts.find(MAC) is not None
+    assert hosts.find(MAC, None) is not None
+    assert hosts.find(MAC, None) is not None
     assert len([r for r in caplog.records if "not reloaded" in r.message]) == 1
     (tmp_path / "hosts.yaml").unlink()
-    assert hosts.find(MAC) is not None
+    assert hosts.find(MAC, None) is not None
 
 
 def test_loading_refuses_a_machine_that_is_declared_twice(build: Build) -> None:
@@ -168,11 +168,11 @@ def test_a_folder_of_files_is_read(tmp_path: Path, store: Store) -> None:
 def test_a_declaration_by_command_wins_over_the_file(build: Build, store: Store) -> None:
     hosts = build([{"mac": MAC, "name": "file", "config": "hc.yaml"}])
     store.declare(MAC, declaration_of(Declaration(mac=MAC, name="command")))
-    host = hosts.find(MAC)
+    host = hosts.find(MAC, None)
     assert host is not None
     assert host.name == "command"
     store.remove(MAC)
-    host = hosts.find(MAC)
+    host = hosts.find(MAC, None)
     assert host is not None
     assert host.name == "file"
 
@@ -184,16 +184,16 @@ def test_a_wrong_digest_of_a_local_image_refuses_until_the_image_is_right(
     (tmp_path / "hc.yaml").write_text(HOST_CONFIGURATION.replace("ignored", wanted))
     hosts = build([{"mac": MAC, "config": "hc.yaml"}])
     image = tmp_path / "files" / "os.cosi"
-    host = hosts.find(MAC)
+    host = hosts.find(MAC, None)
     assert host is not None
     assert host.problem is None, "an image that is not there yet is only a warning"
     assert host.verdict.warnings
     write_cosi(image, cosi_metadata("other"))
-    host = hosts.find(MAC)
+    host = hosts.find(MAC, None)
     assert host is not None
     assert f"not {wanted}" in str(host.problem)
     write_cosi(image, cosi_metadata())
-    host = hosts.find(MAC)
+    host = hosts.find(MAC, None)
     assert host is not None
     assert host.problem is None
     assert not host.verdict.warnings
