@@ -7,13 +7,13 @@ failure opens root shells on the consoles.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import agent
 from agent.api.errors import TridentError
+from agent.reporting import logs
 from installer import cmdline, session
 
 KERNEL_COMMAND_LINE = Path("/proc/cmdline")
@@ -23,7 +23,7 @@ NOT_INSTALLED = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Install unattended. Returns the exit status."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    logs.to_stderr("WARN")
     try:
         session.run(_source(arguments), _tell)
     except TridentError as error:
