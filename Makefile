@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 BUILD := build
 
-.PHONY: help venv host demo test test-vm check unit bench lock clean
+.PHONY: help venv host demo test test-vm check lint unit bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,10 +17,15 @@ host: ## the host tools that demo and tests need
 	@scripts/setup host
 
 check: venv ## lint, types, import contracts, unit tests (< 60 s, no root)
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
-	.venv/bin/lint-imports --no-logo >$(or $(TMPDIR),/tmp)/trident-lint-imports.log 2>&1 || { cat $(or $(TMPDIR),/tmp)/trident-lint-imports.log; exit 1; }
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+
+lint: venv
+	.venv/bin/ruff check --quiet .
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/lint-imports
 	.venv/bin/mypy
+
+unit: venv
 	$(PYTHON) -m pytest -q tests/unit
 
 demo: host venv ## PXE-boot a virtual machine, install it, boot its disk, show its report
