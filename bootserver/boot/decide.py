@@ -1,8 +1,8 @@
 """The boot decision: what a machine that asks to boot from the network is told. Pure.
 
-A machine whose system is installed is given no loader at all: its firmware gives up on the network
-within seconds and takes its next boot option, whatever the vendor. Only iPXE, which is already
-running, gets a script, because the script can leave at once and tell the firmware to go on.
+An installed machine gets the same loader as one to be installed; the script it then runs leaves for
+the local disk. Giving it nothing would be simpler, but EDK2 waits for a boot file for a minute
+(4 + 8 + 16 + 32 s) before it takes its next boot option.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ class Subject:
     reinstall: bool = False
 
     @property
+    def boots_its_disk(self) -> bool:
+        """Installed, and no reinstall was granted."""
+        return self.installed and not self.reinstall
+
+    @property
     def refusal(self) -> str | None:
         """Why the machine is not to be installed now; None when it is."""
         if not self.declared:
             return "not declared"
-        if self.installed and not self.reinstall:
-            return "installed: boots its own disk"
-        return self.problem
+        return "installed: boots its own disk" if self.boots_its_disk else self.problem
 
 
 def decide(
@@ -58,7 +61,7 @@ def decide(
         return Ignore("does not ask to boot from the network")
     if subject.declared and machine.is_ipxe:
         return _ipxe(machine, set_architecture, base_url)
-    if subject.refusal is not None:
+    if subject.refusal is not None and not (subject.declared and subject.boots_its_disk):
         return Ignore(subject.refusal)
     return _loader(machine, subject.loader, present, base_url)
 

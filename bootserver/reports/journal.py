@@ -114,7 +114,7 @@ def _dhcp_change(time: datetime, event: DhcpEvent) -> Change:
 
 def _asks_to_boot(event: DhcpEvent) -> bool:
     vendor_class = str(event.detail.get("vendorClass", ""))
-    return vendor_class.startswith(_BOOT_CLASSES) or "ipxe" in event.detail
+    return vendor_class.startswith(_BOOT_CLASSES) or bool(event.detail.get("ipxe"))
 
 
 def _reports(event: DhcpEvent) -> tuple[Report, ...]:
@@ -130,7 +130,7 @@ def _reports(event: DhcpEvent) -> tuple[Report, ...]:
 
 
 def _is_loader(boot: str | None) -> bool:
-    """Loaders are only given to machines that are to be installed; scripts to others too."""
+    """A loader, not the URL of a script: what a script says, its request will tell."""
     return boot is not None and "/ipxe/" not in boot
 
 

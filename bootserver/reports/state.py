@@ -81,7 +81,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class BootStarted:
-    """The machine was told to load the servicing image."""
+    """The machine was given a loader, or the script that starts the servicing image."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def advance(record: Record, report: Report) -> Record:
         case Seen():
             return _seen(record, report)
         case BootStarted():
-            return replace(record, state=State.BOOTING, progress=None)
+            return _boot_started(record)
         case ConfigurationTaken():
             return replace(
                 record, state=State.INSTALLING, installed=False, progress=None, last_error=None
@@ -169,6 +169,13 @@ def _seen(record: Record, seen: Seen) -> Record:
         serial=seen.serial or record.serial,
         address=seen.address or record.address,
     )
+
+
+def _boot_started(record: Record) -> Record:
+    """An installed machine loads the same loader, to leave it again."""
+    if record.installed:
+        return record
+    return replace(record, state=State.BOOTING, progress=None)
 
 
 def _phone_home(record: Record, report: PhoneHome) -> Record:

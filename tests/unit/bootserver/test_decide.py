@@ -84,17 +84,23 @@ def test_an_undeclared_machine_is_left_alone(machine: Machine) -> None:
     assert answer(machine, Subject(declared=False)) == Ignore("not declared")
 
 
-def test_the_firmware_of_an_installed_machine_is_left_alone() -> None:
-    assert answer(FIRMWARE, INSTALLED) == Ignore("installed: boots its own disk")
+@pytest.mark.parametrize("loader", list(Loader))
+def test_an_installed_machine_gets_the_loader_whose_script_leaves_for_the_disk(
+    loader: Loader,
+) -> None:
+    fresh, installed = replace(DECLARED, loader=loader), replace(INSTALLED, loader=loader)
+    assert answer(FIRMWARE, installed) == answer(FIRMWARE, fresh)
+    assert installed.refusal == "installed: boots its own disk"
 
 
 def test_ipxe_on_an_installed_machine_gets_the_script_that_leaves() -> None:
     assert answer(IPXE, INSTALLED) == BootUrl(f"{BASE}/ipxe/{MAC}")
 
 
-def test_a_granted_reinstall_boots_the_servicing_image() -> None:
+def test_a_granted_reinstall_is_no_refusal() -> None:
     granted = replace(INSTALLED, reinstall=True)
     assert answer(FIRMWARE, granted) == Bootfile("x86_64/snponly.efi")
+    assert granted.refusal is None
 
 
 def test_a_machine_with_a_refused_configuration_is_not_booted() -> None:
@@ -104,7 +110,10 @@ def test_a_machine_with_a_refused_configuration_is_not_booted() -> None:
 
 def test_a_refused_configuration_does_not_keep_an_installed_machine_from_its_disk() -> None:
     subject = replace(INSTALLED, problem="refused")
-    assert answer(FIRMWARE, subject) == Ignore("installed: boots its own disk")
+    assert answer(FIRMWARE, subject) == Bootfile("x86_64/snponly.efi")
+    assert subject.refusal == "installed: boots its own disk"
+    granted = replace(subject, reinstall=True)
+    assert answer(FIRMWARE, granted) == Ignore("refused")
 
 
 def test_a_machine_that_only_wants_an_address_gets_no_boot_file() -> None:

@@ -70,7 +70,7 @@ def test_an_ipxe_script_alone_is_no_sign_of_an_install(services: Services) -> No
 def test_a_stranger_that_only_wants_an_address_is_not_recorded(services: Services) -> None:
     record(
         services,
-        DhcpEvent("discover", OTHER_MAC, 1, {"vendorClass": "android-dhcp-14"}),
+        DhcpEvent("discover", OTHER_MAC, 1, {"vendorClass": "android-dhcp-14", "ipxe": False}),
         TftpEvent("read", "192.0.2.99", "vmlinuz"),
     )
     assert services.store.records() == []
