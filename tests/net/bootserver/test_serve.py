@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from agent.linux.run import Process, run
 from tests.kit.bootserver import HOST_CONFIGURATION, MAC, OTHER_MAC, BootServer, free_port
 
 STOP_LIMIT_S = 3.0
+_KINDS = {"http": socket.SOCK_STREAM, "tftp": socket.SOCK_DGRAM}
 
 
 def url(server: BootServer, path: str = "", mac: str = MAC) -> str:
@@ -274,7 +276,9 @@ def test_a_port_in_use_is_a_clear_error(own_server: BootServer, service: str) ->
         values = yaml.safe_load(own_server.settings_path.read_text())
         other = "tftp" if service == "http" else "http"
         second = own_server.settings_path.with_name("second.yaml")
-        second.write_text(yaml.safe_dump(values | {other: {"port": free_port()}, "state": "s2"}))
+        second.write_text(
+            yaml.safe_dump(values | {other: {"port": free_port(_KINDS[other])}, "state": "s2"})
+        )
         failed = BootServer(second).command("serve")
     assert failed.returncode == 1
     assert f"{service}-port-unavailable" in failed.stderr
