@@ -108,8 +108,8 @@ def parse(text: str | bytes) -> Document:
     decoded = decoded.removeprefix("\ufeff")
     if odd := _UNPRINTABLE.search(decoded):
         before = decoded[: odd.start()]
-        mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise YamlError(f"the character U+{ord(odd[0]):04X} is not allowed", mark)
+        place = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise YamlError(f"the character U+{ord(odd[0]):04X} is not allowed", place)
     try:
         return _Builder(decoded).document()
     except yaml.MarkedYAMLError as error:

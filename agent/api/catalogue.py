@@ -1,0 +1,347 @@
+"""Every error that the programs raise: what it means and what to do about it.
+
+`docs/reference/errors.md` is made from this table; a test holds it complete. The rules behind
+`invalid-host-configuration-static` and `-dynamic` are in `agent.check.catalogue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from agent.api.errors import Kind
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a code says in one sentence, and what whoever reads it should do."""
+
+    meaning: str
+    action: str
+
+
+_SCRIPT: Final = "Read the script's output in the error and the log; correct the script."
+_PORT: Final = "Stop what uses the port, or change the address or port in the settings."
+_REBUILD_SET: Final = "Build the servicing image set again with `trident-iso live`."
+_DEFECT: Final = "This is a defect: report it with the log."
+
+ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
+    Kind.EXECUTION_ENVIRONMENT: {
+        "cannot-become-user": Meaning(
+            "The service could not give up its privileges.",
+            "Start it as root, or as the user that it should run as.",
+        ),
+        "check-root-privileges": Meaning(
+            "Servicing changes disks and firmware and needs root.", "Run the command as root."
+        ),
+        "dhcp-port-unavailable": Meaning("The DHCP port could not be opened.", _PORT),
+        "dns-port-unavailable": Meaning("The DNS port could not be opened.", _PORT),
+        "http-port-unavailable": Meaning("The HTTP port could not be opened.", _PORT),
+        "missing-binary": Meaning(
+            "A program that is needed is not installed.", "Install the package that the hint names."
+        ),
+        "no-checkout": Meaning(
+            "Images are built from a source checkout, and there is none.",
+            "Run the command from a checkout of the project.",
+        ),
+        "not-root": Meaning("Building images needs root.", "Run the same command with sudo."),
+        "package-file-missing": Meaning(
+            "A Debian package no longer holds a file that goes into images.",
+            "Compare the package's list of files with the path in the message.",
+        ),
+        "service-ended": Meaning(
+            "A part of the boot server ended by itself.", "The log above the error says why."
+        ),
+        "state-not-writable": Meaning(
+            "The boot server cannot write its database.",
+            "Give the service's user the state folder, or name another one.",
+        ),
+        "tftp-port-unavailable": Meaning("The TFTP port could not be opened.", _PORT),
+        "unknown-user": Meaning(
+            "The user that the service should run as does not exist.",
+            "Create the user or name another one.",
+        ),
+    },
+    Kind.HEALTH_CHECKS: {
+        "health-checks-failed": Meaning(
+            "The newly booted system runs, but its health checks fail; it is not committed.",
+            "Correct what the failed checks found, or the checks, then install or update again.",
+        ),
+    },
+    Kind.INITIALIZATION: {
+        "clean-install-safety-check": Meaning(
+            "`trident install` was run on a system that lives on a disk.",
+            "Boot the servicing image. To install anyway, create `/override-trident-safety-check`.",
+        ),
+        "link-down": Meaning(
+            "The network interface that the machine booted from has no link.",
+            "Check cable and switch port.",
+        ),
+        "load-host-status": Meaning(
+            "The datastore cannot be read or is damaged; a copy of it was kept.",
+            "Restore the datastore from a backup, or install the host anew.",
+        ),
+        "parse-host-status": Meaning(
+            "The Host Status in the datastore is not one that this version understands.",
+            "Use the version of the agent that wrote it, or install the host anew.",
+        ),
+        "query-for-updates": Meaning(
+            "The boot server did not hand out a Host Configuration.",
+            "The message holds its answer; `trident-bootserver hosts show MAC` says more.",
+        ),
+        "read-cmdline": Meaning(
+            "The kernel command line does not say enough to install from the network.",
+            "Correct the kernel arguments that the boot server gives this machine.",
+        ),
+    },
+    Kind.INTERNAL: {
+        "get-block-device-path": Meaning("A step asked for a device too early.", _DEFECT),
+        "get-root-block-device-id": Meaning("The Host Status has no root file system.", _DEFECT),
+        "internal": Meaning("Something happened that the program rules out.", _DEFECT),
+        "no-modules": Meaning("A kernel has none of the modules that images need.", _DEFECT),
+        "panic": Meaning("A command failed in a way that nobody foresaw.", _DEFECT),
+        "unexpected-servicing-state": Meaning(
+            "The Host Status is in a state that the command cannot go on from.",
+            "Look at `trident get status`; finish or repeat the operation that left it so.",
+        ),
+    },
+    Kind.INVALID_INPUT: {
+        "allowed-operations-in-host-configuration": Meaning(
+            "The document has the key `allowedOperations`, which is no part of it.",
+            "Remove the key; use `--allowed-operations` on the command line.",
+        ),
+        "clean-install-on-provisioned-host": Meaning(
+            "`trident install` was run on a host that is installed already.",
+            "Boot the servicing image to install it anew.",
+        ),
+        "corrupt-os-image": Meaning(
+            "The image file does not hold what its metadata says.",
+            "Fetch or build the image again; `trident-iso cosi verify` checks it.",
+        ),
+        "duplicate-fs-uuid": Meaning(
+            "Two file systems of the image have the same UUID.",
+            "Rebuild the image with UUIDs of their own.",
+        ),
+        "duplicate-fs-uuid-ab-update": Meaning(
+            "The image's file system has the UUID of the one that is active now.",
+            "Rebuild the image with new UUIDs.",
+        ),
+        "esp-mount-point-mismatch": Meaning(
+            "Image and configuration mount the EFI system partition at different places.",
+            "Give the configuration's ESP the image's mount point.",
+        ),
+        "filesystem-size-exceeds-block-device": Meaning(
+            "Data of the image are larger than the device they go to.",
+            "Make the partition larger, or build a smaller image.",
+        ),
+        "host-configuration-refused": Meaning(
+            "A declared machine's Host Configuration breaks rules.",
+            "Correct it as the findings in the message say.",
+        ),
+        "host-not-provisioned": Meaning(
+            "There is no datastore: the agent did not install this host.",
+            "Install the host, or correct DatastorePath in `/etc/trident/trident.conf`.",
+        ),
+        "image-bad-agent-configuration": Meaning(
+            "`/etc/trident/trident.conf` is malformed, or the image's contradicts the document.",
+            "Correct the file, or `trident.datastorePath`.",
+        ),
+        "image-size": Meaning(
+            "The root file system is too small for what is to be installed in it.",
+            "Ask for a larger one.",
+        ),
+        "image-version": Meaning(
+            "The image version has characters that file names cannot have.",
+            "Use letters, digits and dots.",
+        ),
+        "invalid-artifacts": Meaning("The folder is no servicing image set.", _REBUILD_SET),
+        "invalid-boot-server-settings": Meaning(
+            "The boot server's settings file breaks a rule.", "Correct the file and line."
+        ),
+        "invalid-host-configuration-dynamic": Meaning(
+            "The configuration does not fit this host, or is no possible update of it.",
+            "See the rule named in the error, below.",
+        ),
+        "invalid-host-configuration-static": Meaning(
+            "The configuration contradicts itself.",
+            "See the rule named in the error, below; `trident validate` lists all findings.",
+        ),
+        "invalid-host-declaration": Meaning(
+            "A machine is declared wrongly or twice.", "Correct the declaration."
+        ),
+        "kernel-unreadable": Meaning(
+            "A kernel package does not hold a kernel as expected.", "Choose a Debian kernel."
+        ),
+        "load-cosi": Meaning(
+            "The image cannot be reached, read or trusted.",
+            "Check `image.url` and `image.sha384`, and that the server answers range requests.",
+        ),
+        "mismatched-architecture": Meaning(
+            "The image is for another processor.", "Name an image for this machine."
+        ),
+        "missing-folder": Meaning(
+            "A folder named in the settings does not exist.", "Create it or correct the settings."
+        ),
+        "missing-os-image": Meaning(
+            "An installation needs an image, and the configuration names none.",
+            "Set `image.url` and `image.sha384`.",
+        ),
+        "missing-os-image-filesystem": Meaning(
+            "The configuration expects a file system that the image does not hold.",
+            "Correct the mount point, or give the file system `source: new`.",
+        ),
+        "nothing-staged": Meaning(
+            "Only `finalize` was allowed, and no installation is staged.",
+            "Run the command with `--allowed-operations stage` first.",
+        ),
+        "old-style-configuration": Meaning(
+            "The document has the key `hostConfiguration`, as in early releases.",
+            "Move what is under `hostConfiguration` to the top level and drop the rest.",
+        ),
+        "parse-host-configuration": Meaning(
+            "The document is not YAML, or does not have the form of a Host Configuration.",
+            "Correct what the message lists; `trident schema` helps editors to complete it.",
+        ),
+        "read-input-file": Meaning(
+            "A file named on the command line or in a document cannot be read.",
+            "Check path and permissions.",
+        ),
+        "staged-configuration-changed": Meaning(
+            "The configuration to finalize is not the staged one.",
+            "Finalize with the staged configuration, or stage again.",
+        ),
+        "stub-unreadable": Meaning(
+            "The stub for unified kernel images cannot be read.", "Check the package systemd-boot."
+        ),
+        "unexpected-verity-on-esp": Meaning(
+            "The image protects its EFI system partition by verity.", "Rebuild the image."
+        ),
+        "unknown-machine": Meaning(
+            "The boot server does not know this MAC address, or not as declared.",
+            "Declare it: `trident-bootserver hosts add`.",
+        ),
+        "unsupported-boot-file-system-type": Meaning(
+            "The image's file system that holds /boot is not ext4.", "Rebuild the image."
+        ),
+        "unused-os-image-filesystem": Meaning(
+            "The image has a file system that the configuration does not place.",
+            "Add it to `storage.filesystems`, or set `internalParams.allowUnusedFilesystems`.",
+        ),
+        "verity-mismatch": Meaning(
+            "Image and configuration disagree on what verity protects.",
+            "Make `storage.verity` match the image.",
+        ),
+        "write-output-file": Meaning(
+            "An output file cannot be written.", "Name a place with room that can be written."
+        ),
+    },
+    Kind.SERVICING: {
+        "busy": Meaning("Another operation on this host is under way.", "Wait until it has ended."),
+        "clean-install-reboot-check": Meaning(
+            "After the installation the machine booted something else.",
+            "Correct the firmware's boot order, or install again.",
+        ),
+        "command-could-not-execute": Meaning(
+            "A program could not be started.", "See the reason in the message."
+        ),
+        "command-failed": Meaning(
+            "A program ended with an error; the end of its output is in the message.",
+            "Run the command of the hint by hand.",
+        ),
+        "create-boot-entry": Meaning(
+            "The firmware did not keep the new boot entry.",
+            "Check that its variable store has room; update the firmware.",
+        ),
+        "create-datastore-directory": Meaning(
+            "The folder of the datastore could not be made.", "Check `trident.datastorePath`."
+        ),
+        "create-partitions": Meaning(
+            "The disk is not what was planned: it changed, or the partitioner did otherwise.",
+            "Check for other programs that use the disk, then install again.",
+        ),
+        "deploy-esp-images": Meaning(
+            "Boot files could not be put on the EFI system partition.",
+            "Make the partition larger, or rebuild the image with the files that are missing.",
+        ),
+        "deploy-images": Meaning(
+            "Writing a file system of the image failed.",
+            "Check disk and network; install again.",
+        ),
+        "find-staged-file": Meaning("A file that staging left is gone.", "Stage again."),
+        "generate-netplan-config": Meaning(
+            "The configuration sets `os.netplan`, but the image has no netplan.",
+            "Install netplan into the image, or remove `os.netplan`.",
+        ),
+        "get-partition-number": Meaning(
+            "A device was expected to be a partition and is none.", "Check the device path."
+        ),
+        "interrupted": Meaning(
+            "The operation was stopped from outside.", "Run it again; it starts from the beginning."
+        ),
+        "mount-newroot": Meaning(
+            "There is no empty folder to mount the new system at.",
+            "Empty one of the folders in the message.",
+        ),
+        "read-efi-variable": Meaning(
+            "The firmware's variables cannot be read.",
+            "Boot the machine in UEFI mode, not in legacy mode.",
+        ),
+        "reboot-timeout": Meaning(
+            "A reboot was asked for and the machine is still up.",
+            "See which units do not stop; reboot by hand.",
+        ),
+        "run-health-check": Meaning("A health check's script failed.", _SCRIPT),
+        "run-post-configure-script": Meaning("A postConfigure script failed.", _SCRIPT),
+        "run-post-provision-script": Meaning("A postProvision script failed.", _SCRIPT),
+        "run-pre-servicing-script": Meaning("A preServicing script failed.", _SCRIPT),
+        "set-efi-variable": Meaning(
+            "The firmware refused a variable.",
+            "Free room in its store (remove boot entries), or update the firmware.",
+        ),
+        "set-up-uefi-fallback": Meaning(
+            "There are no boot files to copy to EFI/BOOT.",
+            "Stage again, or set `os.uefiFallback: disabled`.",
+        ),
+        "set-up-users": Meaning(
+            "A user cannot be set up as the configuration says.",
+            "Correct `os.users`, or what the image says of this user.",
+        ),
+        "unmount-newroot": Meaning(
+            "The new system could not be unmounted.", "End the processes that the hint names."
+        ),
+        "update-boot-order": Meaning(
+            "The firmware did not keep the boot order.", "Update the firmware, or set it by hand."
+        ),
+        "update-grub-configs": Meaning(
+            "The image's grub.cfg does not look for its file system by UUID.", "Rebuild the image."
+        ),
+        "write-additional-file": Meaning(
+            "A file of `os.additionalFiles` could not be written.",
+            "Check its destination and the room on that file system.",
+        ),
+        "write-to-datastore": Meaning(
+            "The datastore could not be written.", "Check the file system that it is on."
+        ),
+    },
+    Kind.UNSUPPORTED_CONFIGURATION: {
+        "image-not-understood": Meaning(
+            "An image cannot be made from this system.", "The message says what it lacks."
+        ),
+        "image-url-scheme": Meaning(
+            "Images cannot be fetched by this kind of URL.", "Use `file:`, `http:` or `https:`."
+        ),
+        "no-available-install-index": Meaning(
+            "The EFI system partition has no free name for another installation.",
+            "Remove folders of installations that are gone from EFI/.",
+        ),
+        "unsupported-boot-loader": Meaning(
+            "GRUB of this image's distribution is not supported.",
+            "Use an image with a unified kernel image.",
+        ),
+        "unsupported-configuration": Meaning(
+            "The configuration is valid, but this version cannot do what it asks for.",
+            "Remove the feature, or use a version that supports it.",
+        ),
+    },
+}
