@@ -167,6 +167,19 @@ def test_a_mounted_file_system_is_not_made_again(device: Path, tmp_path: Path) -
     assert "mounted" in caught.value.message
 
 
+def test_signatures_that_exclude_each_other_do_not_stop_an_install(device: Path) -> None:
+    mkfs.make("xfs", device)
+    with device.open("rb") as disk:
+        superblock = disk.read(512)
+    mkfs.make("ext4", device)
+    with device.open("r+b") as disk:
+        disk.write(superblock)
+    assert run(["blkid", "--probe", device], ok=(8,)).returncode == 8
+    assert probe.signature(device) == probe.Signature()
+    partitions.write_table(planned(device), safety.identify(device))
+    assert probe.signature(device).table_type == "gpt"
+
+
 def test_a_swap_area_is_recognised(device: Path) -> None:
     mkfs.make_swap(device)
     assert probe.signature(device).filesystem == "swap"
