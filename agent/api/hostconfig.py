@@ -70,7 +70,9 @@ class Script(Model):
     path: HostPath | None = None
     """A script on the servicing OS; read before anything is changed."""
     arguments: tuple[str, ...] = ()
+    """Arguments of the script."""
     environment_variables: Mapping[str, str] = {}
+    """Added to the script's environment."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Script:
@@ -96,11 +98,13 @@ class SystemdCheck(Model):
     """Healthy when all `systemd_services` are active within the timeout."""
 
     name: str = ""
+    """Name in messages."""
     systemd_services: tuple[str, ...]
     """Units that must be active."""
     timeout_seconds: int = Field(default=30, ge=0)
     """How long to wait for them."""
     run_on: tuple[ServicingTypeSelection, ...] = ()
+    """Kinds of servicing the check runs after; none by default."""
 
 
 def _check_kind(value: object) -> str:

@@ -31,13 +31,21 @@ class Netplan(Model):
     renderer: NetplanRenderer | None = None
     """`networkd` by default."""
     ethernets: NetplanDevices | None = None
+    """Wired interfaces."""
     bridges: NetplanDevices | None = None
+    """Bridges."""
     bonds: NetplanDevices | None = None
+    """Bonded interfaces."""
     vlans: NetplanDevices | None = None
+    """VLAN interfaces."""
     wifis: NetplanDevices | None = None
+    """Wireless interfaces."""
     tunnels: NetplanDevices | None = None
+    """Tunnels."""
     dummy_devices: NetplanDevices | None = Field(default=None, alias="dummy-devices")
+    """Interfaces without a network."""
     vrfs: NetplanDevices | None = None
+    """Virtual routing domains."""
 
     @property
     def device_ids(self) -> tuple[tuple[str, str], ...]:
@@ -63,16 +71,21 @@ class Selinux(Model):
 
 class LockedPassword(Model):
     type: Literal["locked"] = "locked"
+    """The user cannot log in by password."""
 
 
 class PlainTextPassword(Model):
     type: Literal["dangerous-plain-text"]
+    """The document holds the password itself."""
     value: str = Field(repr=False)
+    """The password."""
 
 
 class HashedPassword(Model):
     type: Literal["dangerous-hashed"]
+    """The document holds the password's hash."""
     value: str = Field(repr=False)
+    """The hash, as in /etc/shadow."""
 
 
 Password = Annotated[LockedPassword | PlainTextPassword | HashedPassword, Discriminator("type")]
@@ -88,11 +101,13 @@ class User(Model):
     name: str
     """Login name."""
     password: Password = LockedPassword()
+    """Locked by default."""
     uid: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] | None = None
     """Number; the next free one by default."""
     primary_group: str | None = None
     """By default a group with the name of the user."""
     secondary_groups: tuple[str, ...] = ()
+    """Groups besides the primary one."""
     ssh_public_keys: tuple[str, ...] = ()
     """Lines of authorized_keys."""
     ssh_mode: SshMode = SshMode.BLOCK
@@ -127,6 +142,7 @@ class LoadMode(StrEnum):
 
 class Module(Model):
     name: str
+    """The module's name."""
     load_mode: LoadMode = LoadMode.INHERIT
     """Load at boot, on demand, never, or as the image says."""
     options: Mapping[str, str] = {}
@@ -135,7 +151,9 @@ class Module(Model):
 
 class Services(Model):
     enable: tuple[str, ...] = ()
+    """Units to enable."""
     disable: tuple[str, ...] = ()
+    """Units to disable."""
 
 
 class KernelCommandLine(Model):
@@ -147,7 +165,9 @@ class Extension(Model):
     """A sysext or confext image."""
 
     url: Url
+    """Where the image is."""
     sha384: Sha384
+    """SHA-384 of the image."""
     path: HostPath | None = None
     """Where the image is put in the target."""
 
@@ -167,6 +187,7 @@ class Os(Model):
     netplan: Netplan | None = None
     """Network configuration of the target."""
     selinux: Selinux = Selinux()
+    """Mandatory access control."""
     users: tuple[User, ...] = ()
     """Users to create or change."""
     additional_files: tuple[AdditionalFile, ...] = ()
@@ -178,11 +199,13 @@ class Os(Model):
     services: Services = Services()
     """Units to enable and disable."""
     kernel_command_line: KernelCommandLine = NO_EXTRA_COMMAND_LINE
+    """Kernel arguments."""
     sysexts: tuple[Extension, ...] = ()
     """System extension images."""
     confexts: tuple[Extension, ...] = ()
     """Configuration extension images."""
     uefi_fallback: UefiFallbackMode = UefiFallbackMode.CONSERVATIVE
+    """When EFI/BOOT, which firmware falls back to, follows the new OS."""
 
 
 class ManagementOs(Model):
