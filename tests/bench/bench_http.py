@@ -21,8 +21,8 @@ from agent.linux.run import run as run_command
 from tests.kit import nginx
 from tests.kit.bootserver import BootServer, free_port, write_settings
 
-PAIRS = 5
-TURN_S = 3
+PAIRS = 9
+TURN_S = 2
 CLIENTS = (1, 16, 64)
 FILE_BYTES = 512 << 20
 RANGE_BYTES = 128 << 20
