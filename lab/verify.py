@@ -12,7 +12,7 @@ from lab.session import Bench, Session
 def complaint(session: Session, expectation: scenario.Expectation) -> str | None:
     """None when the expectation holds. Raises LabError when that cannot be found out."""
     bench = session.bench(expectation.value.machine)
-    return _KEYS[expectation.verb](session, bench, expectation.value)
+    return KEYS[expectation.verb](session, bench, expectation.value)
 
 
 def _timeline(_session: Session, bench: Bench, wanted: scenario.Timeline) -> str | None:
@@ -38,7 +38,7 @@ def _boot_count(_session: Session, bench: Bench, wanted: scenario.BootCount) -> 
     return None if seen == wanted.equals else f"a kernel started {seen} times"
 
 
-_KEYS: dict[str, Callable[[Session, Bench, Any], str | None]] = {
+KEYS: dict[str, Callable[[Session, Bench, Any], str | None]] = {
     "state": lambda _session, bench, wanted: checks.state(wanted, bench.record),
     "timeline": _timeline,
     "console": lambda _session, bench, wanted: checks.text(wanted, bench.machine.console.text()),
