@@ -84,7 +84,6 @@ class Journal:
             if isinstance(event, DhcpEvent):
                 if self._concerns_us(event, pending):
                     pending.append(_dhcp_change(time, event))
-                    self._learn(event)
                 continue
             self._store.apply_all(pending)
             pending = []
@@ -100,11 +99,6 @@ class Journal:
             return True
         known = self._store.record(event.mac) is not None
         return known or self._hosts.find(event.mac, None) is not None
-
-    def _learn(self, event: DhcpEvent) -> None:
-        address = _text(event, "address")
-        if event.event == "ack" and address is not None:
-            self._observer.learned(event.mac, address)
 
 
 def _dhcp_change(time: datetime, event: DhcpEvent) -> Change:
