@@ -225,19 +225,19 @@ def _is_count(value: JsonValue) -> TypeGuard[int]:
 class HostConfiguration(Model):
     """What a host should be."""
 
-    trident: Trident = Trident()
+    trident: Trident = Trident.model_construct()
     """The agent itself."""
-    storage: Storage = Storage()
+    storage: Storage = Storage.model_construct()
     """Disks and what is on them."""
-    scripts: Scripts = Scripts()
+    scripts: Scripts = Scripts.model_construct()
     """Scripts that run while the host is serviced."""
-    os: Os = Os()
+    os: Os = Os.model_construct()
     """The target OS."""
-    management_os: ManagementOs = ManagementOs()
+    management_os: ManagementOs = ManagementOs.model_construct()
     """The OS that does the installation."""
-    internal_params: InternalParams = InternalParams()
+    internal_params: InternalParams = InternalParams.model_construct({})
     """Overrides for tests and emergencies; free-form."""
     image: Image | None = None
     """The OS image."""
-    health: Health = Health()
+    health: Health = Health.model_construct()
     """Checks of a newly booted OS."""

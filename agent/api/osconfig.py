@@ -100,7 +100,7 @@ class SshMode(StrEnum):
 class User(Model):
     name: str
     """Login name."""
-    password: Password = LockedPassword()
+    password: Password = LockedPassword.model_construct()
     """Locked by default."""
     uid: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] | None = None
     """Number; the next free one by default."""
@@ -180,13 +180,13 @@ class UefiFallbackMode(StrEnum):
     DISABLED = "disabled"
 
 
-NO_EXTRA_COMMAND_LINE: Final = KernelCommandLine(extra_command_line=())
+NO_EXTRA_COMMAND_LINE: Final = KernelCommandLine.model_construct(extra_command_line=())
 
 
 class Os(Model):
     netplan: Netplan | None = None
     """Network configuration of the target."""
-    selinux: Selinux = Selinux()
+    selinux: Selinux = Selinux.model_construct()
     """Mandatory access control."""
     users: tuple[User, ...] = ()
     """Users to create or change."""
@@ -196,7 +196,7 @@ class Os(Model):
     """Name of the host."""
     modules: tuple[Module, ...] = ()
     """Kernel modules."""
-    services: Services = Services()
+    services: Services = Services.model_construct()
     """Units to enable and disable."""
     kernel_command_line: KernelCommandLine = NO_EXTRA_COMMAND_LINE
     """Kernel arguments."""

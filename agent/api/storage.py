@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import (
     BeforeValidator,
     Field,
+    JsonValue,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
@@ -206,10 +207,10 @@ class MountPoint(Model):
         return "ro" in self.option_list
 
     @model_serializer(mode="wrap", when_used="json")
-    def _short(self, handler: SerializerFunctionWrapHandler) -> str | dict[str, Any]:
+    def _short(self, handler: SerializerFunctionWrapHandler) -> str | dict[str, JsonValue]:
         if self.options == DEFAULT_MOUNT_OPTIONS:
             return str(self.path)
-        form: dict[str, Any] = handler(self)
+        form: dict[str, JsonValue] = handler(self)
         return form
 
 
@@ -321,7 +322,7 @@ class Storage(Model):
     """Disks to partition."""
     encryption: Encryption | None = None
     """Volumes whose key only this machine's TPM gives out."""
-    raid: Raid = Raid()
+    raid: Raid = Raid.model_construct()
     """Arrays of partitions."""
     ab_update: AbUpdate | None = None
     """Pairs of volumes, so that an update is written beside the running OS."""
