@@ -118,10 +118,10 @@ def write_table(path: Path, rows: list[Row]) -> None:
 
 
 def figures(told: Report) -> str:
-    """Times of the steps that waited, and how often a kernel started."""
+    """Times of the steps that waited, and how often the firmware started something."""
     waited = [f"{step.seconds:.0f}" for step in told.steps if step.step == "wait"]
-    starts = ", ".join(str(machine.kernel_starts) for machine in told.machines)
-    return f"waits {' + '.join(waited) or '0'} s; kernel starts {starts or '0'}"
+    starts = ", ".join(str(len(machine.started)) for machine in told.machines)
+    return f"waits {' + '.join(waited) or '0'} s; firmware starts {starts or '0'}"
 
 
 def _run_one(name: str, wanted: scenario.Scenario) -> tuple[Report, int]:

@@ -24,7 +24,7 @@ def told(result: Result) -> Report:
         host_status="servicingState: provisioned\n",
         timeline=(EVENT,),
         nvram=Nvram((5,), None, (BootEntry(5, "AZLA", "HD()"),)),
-        kernel_starts=3,
+        started=("UEFI PXEv4", "AZLA"),
         serial_log="serial.log",
     )
     return Report(
@@ -69,8 +69,8 @@ def test_every_step_and_every_expectation_has_its_function():
     assert set(verify.KEYS) == {to_camel(name) for name in scenario.Expectation.model_fields}
 
 
-def test_figures_are_the_waits_and_the_kernel_starts():
-    assert suite.figures(told(Result.PASSED)) == "waits 60 s; kernel starts 3"
+def test_figures_are_the_waits_and_the_firmware_starts():
+    assert suite.figures(told(Result.PASSED)) == "waits 60 s; firmware starts 2"
 
 
 def test_an_event_is_told_in_one_line_without_what_repeats_itself():
