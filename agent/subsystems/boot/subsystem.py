@@ -5,9 +5,10 @@ Finalize is told nothing by the image: which boot loader is there, the staged fi
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.api.errors import Kind, TridentError
@@ -19,14 +20,16 @@ from agent.cosi.reader import CosiImage
 from agent.cosi.stream import extract_image
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
-from agent.linux import efivars, files
-from agent.subsystems.boot import esp, fallback, families, firmware, names, uki
+from agent.linux import efivars, files, grub
+from agent.subsystems.boot import esp, fallback, families, firmware, names, tree, uki
 from agent.subsystems.boot.fallback import Moment
 from agent.subsystems.boot.firmware import Position
 
 _TOOLS = ("efibootmgr", "losetup", "mount", "umount")
 _EXTRACTION_DIRECTORY = "var/tmp"
 _BOOT = Path("/boot")
+
+log = logging.getLogger(__name__)
 
 
 class BootSubsystem:
@@ -60,6 +63,7 @@ class BootSubsystem:
                 "checking that the firmware takes boot entries",
                 lambda _context: firmware.require_writable(),
             ),
+            *_withdrawal(context),
             Step(
                 "boot/files",
                 Phase.PROVISION,
@@ -99,6 +103,24 @@ class BootSubsystem:
         )
 
 
+def _withdrawal(context: Context) -> Iterator[Step]:
+    """Before the other side is overwritten: whatever power cut comes, nobody boots half of it."""
+    if context.servicing is ServicingType.AB_UPDATE:
+        label = _label(context, context.facts.install_index)
+        yield Step(
+            "boot/withdraw",
+            Phase.PREPARE,
+            "having the firmware forget the side that is overwritten",
+            _withdraw,
+            (Effect(Verb.CHANGE, f"boot entry '{label}'", "removed"),),
+        )
+
+
+def _withdraw(context: Context) -> None:
+    firmware.withdraw(_label(context, context.facts.install_index))
+    uki.forget_once()
+
+
 def _copy_files(context: Context) -> None:
     """Pick the install index, then copy the image's boot files into the directory of the target."""
     root = _esp_root(context)
@@ -122,7 +144,12 @@ def _copy_from(mounted: Path, root: Path, metadata: CosiMetadata, context: Conte
     index = context.facts.install_index
     directory = _label(context, index)
     selected = esp.select(
-        mounted, family, metadata.os_arch, directory, _boot_filesystem(metadata).fs_uuid
+        mounted,
+        family,
+        metadata.os_arch,
+        directory,
+        _boot_filesystem(metadata).fs_uuid,
+        panic_s=grub.PANIC_S if context.servicing is ServicingType.AB_UPDATE else None,
     )
     superseded: tuple[Path, ...] = ()
     if metadata.is_uki:
@@ -141,12 +168,7 @@ def _set_entries(context: Context) -> None:
     """Name the staged UKI and choose it, then the firmware's own variables."""
     root = _esp_root(context)
     index = context.facts.install_index
-    if uki.is_staged(root):
-        entry = uki.publish(root, names.uki_slot(index, context.target_volume))
-        if context.servicing is ServicingType.CLEAN_INSTALL:
-            uki.boot_by_default(entry)
-        else:
-            uki.boot_once(entry)
+    _choose_uki(root, names.uki_slot(index, context.target_volume), context.servicing)
     device_id = _esp_filesystem(context).device_id
     if device_id is None:
         raise _no_esp()
@@ -161,16 +183,43 @@ def _set_entries(context: Context) -> None:
     )
 
 
+def _choose_uki(root: Path, slot: str, servicing: ServicingType) -> None:
+    """A rollback boots the UKI that its side has; what an abandoned update staged goes."""
+    if servicing is ServicingType.MANUAL_ROLLBACK_AB:
+        uki.clear_staged(root)
+        kept = uki.of_slot(root, slot)
+        if kept is not None:
+            uki.boot_by_default(kept)
+    elif uki.is_staged(root):
+        entry = uki.publish(root, slot)
+        if servicing is ServicingType.CLEAN_INSTALL:
+            uki.boot_by_default(entry)
+        else:
+            uki.boot_once(entry)
+
+
+_MOMENTS = {
+    ServicingType.CLEAN_INSTALL: Moment.INSTALL_FINALIZE,
+    ServicingType.AB_UPDATE: Moment.UPDATE_FINALIZE,
+    ServicingType.MANUAL_ROLLBACK_AB: Moment.ROLLBACK_FINALIZE,
+}
+
+
 def _set_fallback(context: Context) -> None:
-    install = context.servicing is ServicingType.CLEAN_INSTALL
-    moment = Moment.INSTALL_FINALIZE if install else Moment.UPDATE_FINALIZE
+    moment = _MOMENTS[context.servicing]
     side = fallback.source(moment, context.configuration.os.uefi_fallback, context.target_volume)
-    if side is not None:
-        fallback.replace(_esp_root(context), names.directory(context.facts.install_index, side))
+    if side is None:
+        return
+    root = _esp_root(context)
+    directory = names.directory(context.facts.install_index, side)
+    if side is not context.target_volume and tree.find(root, f"{names.EFI}/{directory}") is None:
+        log.warning("EFI/%s is not there: %s stays as it is", directory, names.FALLBACK_DIRECTORY)
+        return
+    fallback.replace(root, directory)
 
 
 def _position(context: Context) -> Position:
-    if context.servicing is not ServicingType.CLEAN_INSTALL:
+    if context.servicing is ServicingType.AB_UPDATE:
         return Position.LAST
     if context.configuration.internal_params.virtdeploy_boot_order_workaround:
         return Position.UNCHANGED
