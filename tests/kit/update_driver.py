@@ -253,6 +253,10 @@ def configuration(work: Path) -> HostConfiguration:
     return HostConfiguration.model_validate_json((work / "configuration.json").read_text())
 
 
+def _operations(arguments: list[str]) -> frozenset[Operation]:
+    return frozenset(Operation(name) for name in arguments[0].split(","))
+
+
 def perform(work: Path, verb: str, arguments: list[str]) -> Outcome | None:
     kill_at = arguments[1] if len(arguments) > 1 else None
 
@@ -262,17 +266,16 @@ def perform(work: Path, verb: str, arguments: list[str]) -> Outcome | None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     make = partial(subsystems, work)
-    operations = frozenset(Operation(name) for name in (arguments or [""])[0].split(",") if name)
     match verb:
         case "update":
             wanted = configuration(work)
-            request = update.UpdateRequest(wanted, operations, (watch,))
+            request = update.UpdateRequest(wanted, _operations(arguments), (watch,))
             return update.run(request, make)
         case "finalize-staged":
             finalize = frozenset([Operation.FINALIZE])
             return update.run(update.UpdateRequest(None, finalize, (watch,)), make)
         case "rollback":
-            return rollback.run(rollback.RollbackRequest(operations, (watch,)), make)
+            return rollback.run(rollback.RollbackRequest(_operations(arguments), (watch,)), make)
         case "commit":
             return commit_running(work, watch)
         case "prepare":

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent import datastore
+from agent.api import status as host_status
 from agent.api.status import AbVolume, HostStatus, ServicingState
 from agent.linux.run import run
 from tests.unit.cosi.images import cosi_bytes
@@ -30,6 +31,7 @@ rm -rf "$1/sandbox/root/run/trident" "$1/sandbox/root/var/lib/trident"
 echo 0123456789abcdef0123456789abcdef > "$1/sandbox/root/etc/machine-id"
 echo v1 > "$1/sandbox/root/etc/hostname"
 """
+_UNSHARE = ("unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c")
 STEPS = (
     "boot/withdraw",
     "storage/make",
@@ -118,8 +120,7 @@ def drive(work: Path, *commands: str) -> list[str]:
         else:
             lines.append(f"{driver} {command} || echo failed $?")
     result = run(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c"]
-        + ["\n".join(lines), "sh", work],
+        [*_UNSHARE, "\n".join(lines), "sh", work],
         timeout_s=240,
         env={"PYTHONPATH": os.fspath(ROOT)},
         merge_stderr=True,
@@ -141,8 +142,6 @@ def listing(work: Path, name: str, path: str) -> str:
 
 
 def rows(work: Path) -> list[HostStatus]:
-    from agent.api import status as host_status
-
     copy = work / "copy.sqlite"
     copy.write_bytes(of_side(work, "trident", "/datastore.sqlite"))
     with datastore.opened(copy) as store:
