@@ -14,8 +14,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
-from pydantic import JsonValue
-
 from agent.api import yamltext
 from agent.api.errors import Kind, TridentError
 from bootserver import configuration
@@ -195,17 +193,13 @@ def _configuration(options: list[BootOptions]) -> tuple[str | None, str]:
     """Text of the most specific Host Configuration, or why there is none."""
     for one in reversed(options):
         if one.host_configuration is not None:
-            return _dump(one.host_configuration), ""
+            return yamltext.dump(one.host_configuration), ""
         if one.config is not None:
             try:
                 return read_text(one.config), ""
             except TridentError as error:
                 return None, error.message
     return None, "no Host Configuration is declared for it: set config or hostConfiguration"
-
-
-def _dump(value: dict[str, JsonValue]) -> str:
-    return yamltext.dump(value)
 
 
 def _files(entries: tuple[Path, ...]) -> Iterator[Path]:

@@ -140,7 +140,7 @@ class HttpSettings(Model):
     bind: tuple[IPv4Address, ...] = ()
     """Addresses to listen on; the server's own address when empty."""
     workers: int = Field(default=2, ge=1, le=64)
-    threads: int = Field(default=64, ge=1, le=1024)
+    threads: int = Field(default=128, ge=1, le=1024)
 
 
 class DhcpMode(StrEnum):

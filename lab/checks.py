@@ -79,6 +79,14 @@ def boot_entries(wanted: scenario.BootEntries, nvram: Nvram | None) -> str | Non
     return None if re.search(wanted.first, first) else f"BootOrder begins with {first!r}"
 
 
+def started(wanted: scenario.Started, titles: Sequence[str]) -> str | None:
+    """The boot entries that the firmware started: these, in this order, and no others."""
+    same = len(titles) == len(wanted.titles) and all(
+        re.search(pattern, title) for pattern, title in zip(wanted.titles, titles, strict=True)
+    )
+    return None if same else f"the firmware started {', '.join(titles) or 'nothing'}"
+
+
 def resumed(events: Sequence[Event], offset: int, size: int) -> str | None:
     """Whether one of these requests for an image began inside its bytes offset .. offset+size."""
     starts = [event.detail.get("start") for event in events if event.name == "http/image"]

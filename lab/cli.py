@@ -21,7 +21,6 @@ from lab.errors import LabError
 from lab.report import EXIT_STATUS, Result
 
 Command = Callable[[argparse.Namespace], int]
-_TOOLBOX = ("-q", "-m", "toolbox", "tests")
 _NEEDED = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
@@ -64,7 +63,9 @@ def parser() -> argparse.ArgumentParser:
 
     tools = commands.add_parser("toolbox", help="run pytest in a guest with md, dm and EFI")
     tools.add_argument("pytest", nargs="*", default=[], help="arguments of pytest, after --")
-    tools.set_defaults(call=lambda given: toolbox.run(given.pytest or _TOOLBOX), root=True)
+    tools.set_defaults(
+        call=lambda given: toolbox.run(given.pytest or toolbox.DEFAULT_ARGUMENTS), root=True
+    )
 
     checker = commands.add_parser("check", help="check scenario files without running them")
     checker.add_argument("scenario", type=Path, nargs="+")

@@ -1,4 +1,4 @@
-"""A machine's serial console: everything it printed (a file), and a socket to type into.
+"""A machine's serial console: everything it printed (a file), and a line to type into.
 
 Commands run in a root shell that the scenario's Host Configuration put on ttyS0 (see
 docs/lab.md); their output crosses the line in base64 with a checksum between unique marks, so
@@ -13,19 +13,16 @@ import hashlib
 import itertools
 import re
 import secrets
-import select
-import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 from lab import waiting
 from lab.errors import InfrastructureFailed, ScenarioFailed
+from lab.serial import SerialLine
 
 _CRASH = re.compile(r"Oops:|\bBUG:|Kernel panic|general protection fault|soft lockup")
 _NOT_THE_HARDWARE = re.compile(r"Attempted to kill init|Unable to mount root|No working init|sysrq")
 _ESCAPES = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cDEHM])")
 _TRANSFERS = 3
-_TYPING_LIMIT_S = 10.0
 _ASK_EVERY = 20
 """Polls between two questions whether a shell is there."""
 _TRANSFER_LIMIT_S = 60.0
@@ -42,10 +39,9 @@ class Answer:
 class Console:
     """The serial line of one machine over all of its power cycles."""
 
-    def __init__(self, log: Path, input_socket: Path) -> None:
-        self.log = log
-        self.socket = input_socket
-        self._line: socket.socket | None = None
+    def __init__(self, line: SerialLine) -> None:
+        self.line = line
+        self.log = line.log
 
     def text(self, offset: int = 0) -> str:
         """What was printed from byte `offset` of the log on, without terminal escapes."""
@@ -67,36 +63,11 @@ class Console:
         return find_crash(self.text(offset))
 
     def type(self, text: str) -> None:
-        """Type into the console. Raises InfrastructureFailed when the machine is off.
-
-        The line stays open: what the guest has not read when it closes is lost.
-        """
+        """Type into the console. Raises InfrastructureFailed when the machine is off."""
         try:
-            if self._line is None:
-                self._line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                self._line.settimeout(_TYPING_LIMIT_S)
-                self._line.connect(str(self.socket))
-            self._drain(self._line)
-            self._line.sendall(text.encode())
+            self.line.type(text.encode())
         except OSError as error:
-            self.hang_up()
             raise InfrastructureFailed(f"cannot type into the console: {error}") from error
-
-    def hang_up(self) -> None:
-        """Close the line that `type` opened."""
-        if self._line is not None:
-            self._line.close()
-        self._line = None
-
-    def _keep_line_flowing(self) -> None:
-        if self._line is not None:
-            self._drain(self._line)
-
-    def _drain(self, line: socket.socket) -> None:
-        """Take what QEMU also sends here, lest the guest stalls; the log has it already."""
-        while select.select([line], [], [], 0)[0]:
-            if not line.recv(65536):
-                raise ConnectionResetError("QEMU closed the line")
 
     def wait_for(self, pattern: str, *, limit_s: float, offset: int = 0) -> re.Match[str]:
         """Wait until `pattern` (a regular expression) was printed from `offset` on.
@@ -106,7 +77,6 @@ class Console:
         compiled = re.compile(pattern)
 
         def probe() -> re.Match[str] | None:
-            self._keep_line_flowing()
             found = compiled.search(self.text(offset))
             if found is None:
                 self.raise_crash(offset)
@@ -129,7 +99,6 @@ class Console:
         asked = itertools.count()
 
         def answers() -> bool:
-            self._keep_line_flowing()
             self.raise_crash(offset)
             if answer.search(self.text(offset)):
                 return True

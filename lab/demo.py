@@ -111,7 +111,7 @@ def _explain(session: Session) -> None:
         "\nEverything keeps running. To look around:\n"
         f"  {inside} curl -s {BASE_URL}/v1/hosts\n"
         f"  tail -f {console.log}\n"
-        f"  sudo socat -,rawer,escape=0x1d UNIX-CONNECT:{console.socket}   (Ctrl-] leaves)\n"
+        f"  sudo sh -c 'cat >{console.line.input}'   (types into the root shell there)\n"
         "and to end it:\n"
         "  sudo .venv/bin/trident-lab stop",
         flush=True,

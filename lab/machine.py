@@ -19,6 +19,7 @@ from lab.errors import InfrastructureFailed
 from lab.firmware import Firmware, Nvram
 from lab.network import Rack
 from lab.qmp import Qmp
+from lab.serial import SerialLine
 
 _START_LIMIT_S = 20.0
 _POWERDOWN_LIMIT_S = 90.0
@@ -32,7 +33,7 @@ class Machine:
     ) -> None:
         self.hardware = hardware
         self.folder = folder
-        self.console = Console(folder / "serial.log", sockets / "serial.sock")
+        self.console = Console(SerialLine(sockets / "serial", folder / "serial.log"))
         self.power_on_offset = 0
         """Size of the serial log when the machine was last powered on."""
         self.power_ons = 0
@@ -67,6 +68,8 @@ class Machine:
                 path.unlink()
             argv = qemu.command_line(hardware, self._wiring(tpm_arguments), accel.accelerator())
             self.power_on_offset = self.console.size()
+            self.console.line.open()
+            stack.callback(self.console.line.close)
             log = self.folder / "qemu.log"
             process = stack.enter_context(spawn(self._rack.inside(argv), log=log))
             self._process = process
@@ -78,7 +81,6 @@ class Machine:
 
     def power_cut(self) -> None:
         """Pull the plug: the guest gets no notice. Nothing happens when it is off."""
-        self.console.hang_up()
         if self._process is not None:
             self._process.signal(SIGKILL)
             self._process.wait(_START_LIMIT_S)
@@ -120,8 +122,7 @@ class Machine:
     def _wiring(self, tpm_arguments: tuple[str, ...]) -> qemu.Wiring:
         return qemu.Wiring(
             nvram=self.nvram_path,
-            serial_log=self.console.log,
-            serial_socket=self._sockets / "serial.sock",
+            serial_pipes=self.console.line.base,
             qmp_socket=self._sockets / "qmp.sock",
             tpm_arguments=tpm_arguments,
         )

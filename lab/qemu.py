@@ -1,6 +1,6 @@
 """A machine's hardware as a value, and the QEMU command line that makes it. Pure.
 
-Hardware: q35, two CPUs, serial line to a log file and a socket, i6300esb watchdog (reset on
+Hardware: q35, two CPUs, serial line on two FIFOs, i6300esb watchdog (reset on
 expiry), random number generator. Sizes: MiB for memory, bytes for disks.
 """
 
@@ -96,11 +96,11 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Wiring:
-    """The host side of a machine: its NVRAM, log and control sockets."""
+    """The host side of a machine: its NVRAM, serial line and control socket."""
 
     nvram: Path
-    serial_log: Path
-    serial_socket: Path
+    serial_pipes: Path
+    """Path of the two FIFOs, without `.in` and `.out`."""
     qmp_socket: Path
     tpm_arguments: tuple[str, ...] = field(default=())
 
@@ -121,8 +121,7 @@ def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[s
         "-fw_cfg", "name=opt/org.tianocore/IPv6Support,string=n",
         *_http_only(hardware),
         *firmware.qemu_arguments(hardware.firmware, wiring.nvram),
-        "-chardev", f"socket,id=serial0,path={wiring.serial_socket},server=on,wait=off,"
-        f"logfile={wiring.serial_log},logappend=on",
+        "-chardev", f"pipe,id=serial0,path={wiring.serial_pipes}",
         "-serial", "chardev:serial0",
         "-qmp", f"unix:{wiring.qmp_socket},server=on,wait=off",
         "-device", "virtio-rng-pci",

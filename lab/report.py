@@ -79,7 +79,8 @@ class MachineReport:
     host_status: str | None
     timeline: tuple[Event, ...]
     nvram: Nvram | None
-    kernel_starts: int
+    started: tuple[str, ...]
+    """Titles of the boot entries that the firmware started, oldest first."""
     serial_log: str
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class MachineReport:
             "hostStatus": self.host_status,
             "timeline": [event.model_dump(by_alias=True) for event in self.timeline],
             "bootEntries": self.nvram.to_json() if self.nvram else None,
-            "kernelStarts": self.kernel_starts,
+            "started": list(self.started),
             "serialLog": self.serial_log,
         }
 

@@ -103,7 +103,7 @@ def describe(bench: Bench) -> MachineReport:
         host_status=record.host_status if record else None,
         timeline=record.timeline if record else (),
         nvram=bench.machine.nvram(),
-        kernel_starts=bench.kernel_starts(),
+        started=bench.started(),
         serial_log=str(bench.machine.console.log),
     )
 

@@ -331,11 +331,14 @@ class Resumed(Model):
     image: str = "image"
 
 
-class BootCount(Model):
-    """How many times the guest's kernel started in the whole run."""
+class Started(Model):
+    """Patterns for the titles of the boot entries that the firmware started: these and no others.
+
+    In this order, over the whole run, also those that gave up again. UEFI only.
+    """
 
     machine: str | None = None
-    equals: int
+    titles: tuple[Pattern, ...]
 
 
 class State(Model):
@@ -356,7 +359,7 @@ class Expectation(OneOf):
     disk_unchanged: CheckDisk | None = None
     guest: GuestCommand | None = None
     resumed: Resumed | None = None
-    boot_count: BootCount | None = None
+    started: Started | None = None
     last_error: LastError | None = None
 
 

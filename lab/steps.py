@@ -14,7 +14,7 @@ from lab.session import Session
 
 def perform(session: Session, step: scenario.Step) -> None:
     """Carry out one step. Raises ScenarioFailed, InfrastructureFailed, LabError."""
-    _VERBS[step.verb](session, step.value)
+    VERBS[step.verb](session, step.value)
 
 
 def _power_on(session: Session, value: scenario.PowerOn) -> None:
@@ -102,7 +102,7 @@ def _disk_unchanged(session: Session, value: scenario.CheckDisk) -> None:
         raise ScenarioFailed(f"{bench.spec.name}: {complaint}")
 
 
-_VERBS: dict[str, Callable[[Session, Any], None]] = {
+VERBS: dict[str, Callable[[Session, Any], None]] = {
     "powerOn": _power_on,
     "powerOff": _power_off,
     "reset": _reset,

@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.linux.run import run as run_command
-from lab import paths, report, runner, scenario
+from lab import paths, report, runner, scenario, toolbox
+from lab.errors import LabError
 from lab.report import Report, Result
 
+TOOLBOX = "toolbox"
 INFRASTRUCTURE_RUNS = 2
 _NOT_INPUT = (":!docs", ":!changelog.d", ":!*.md")
 
@@ -46,17 +48,19 @@ def run(results: Path, *, smoke: bool) -> int:
         for path in sorted((paths.checkout() / "tests/vm/scenarios").glob("*.yaml"))
     }
     chosen = [name for name, one in wanted.items() if one.smoke or not smoke]
+    chosen += [] if smoke else [TOOLBOX]
     for name in chosen:
         if passed(rows.get(name), mark):
             print(f"{name}: passed before at this state of the checkout")
             continue
-        rows[name] = _run_one(name, wanted[name], mark, commit)
+        told, broken = _toolbox() if name == TOOLBOX else _run_one(name, wanted[name])
+        rows[name] = _row(name, told, broken, mark, commit)
         save(store, rows)
         write_table(results, [rows[one] for one in chosen if one in rows])
     write_table(results, [rows[name] for name in chosen])
-    broken = [name for name in chosen if rows[name].result != Result.PASSED]
-    print(f"{len(chosen) - len(broken)} of {len(chosen)} scenarios passed; table: {results}")
-    return 1 if broken else 0
+    wrong = [name for name in chosen if rows[name].result != Result.PASSED]
+    print(f"{len(chosen) - len(wrong)} of {len(chosen)} scenarios passed; table: {results}")
+    return 1 if wrong else 0
 
 
 def passed(row: Row | None, mark: str) -> bool:
@@ -114,22 +118,40 @@ def write_table(path: Path, rows: list[Row]) -> None:
 
 
 def figures(told: Report) -> str:
-    """Times of the steps that waited, and how often a kernel started."""
+    """Times of the steps that waited, and how often the firmware started something."""
     waited = [f"{step.seconds:.0f}" for step in told.steps if step.step == "wait"]
-    starts = ", ".join(str(machine.kernel_starts) for machine in told.machines)
-    return f"waits {' + '.join(waited) or '0'} s; kernel starts {starts or '0'}"
+    starts = ", ".join(str(len(machine.started)) for machine in told.machines)
+    return f"waits {' + '.join(waited) or '0'} s; firmware starts {starts or '0'}"
 
 
-def _run_one(name: str, wanted: scenario.Scenario, mark: str, commit: str) -> Row:
+def _run_one(name: str, wanted: scenario.Scenario) -> tuple[Report, int]:
+    """The last report of a scenario, and how many runs the virtual hardware broke."""
     broken = 0
     while True:
         told = runner.run(name, wanted)
         report.write(paths.build("vm/reports") / f"{name}.json", told.to_json())
         if told.result is not Result.INFRASTRUCTURE:
-            break
+            return told, broken
         broken += 1
         if broken == INFRASTRUCTURE_RUNS:
-            break
+            return told, broken
+
+
+def _toolbox() -> tuple[Report, int]:
+    """The tests marked `toolbox` as one line of the table."""
+    started = datetime.now(UTC)
+    told = Report(TOOLBOX, started.isoformat(timespec="seconds"))
+    try:
+        status = toolbox.run(toolbox.DEFAULT_ARGUMENTS)
+        told.result = Result.PASSED if status == 0 else Result.FAILED
+        told.reason = None if status == 0 else f"pytest ended with {status}"
+    except LabError as error:
+        told.result, told.reason = Result.FAILED, error.message
+    told.seconds = (datetime.now(UTC) - started).total_seconds()
+    return told, 0
+
+
+def _row(name: str, told: Report, broken: int, mark: str, commit: str) -> Row:
     return Row(
         scenario=name,
         result=str(told.result),

@@ -12,7 +12,7 @@ from lab.session import Bench, Session
 def complaint(session: Session, expectation: scenario.Expectation) -> str | None:
     """None when the expectation holds. Raises LabError when that cannot be found out."""
     bench = session.bench(expectation.value.machine)
-    return _KEYS[expectation.verb](session, bench, expectation.value)
+    return KEYS[expectation.verb](session, bench, expectation.value)
 
 
 def _timeline(_session: Session, bench: Bench, wanted: scenario.Timeline) -> str | None:
@@ -33,12 +33,7 @@ def disk_unchanged(_session: Session, bench: Bench, wanted: scenario.CheckDisk) 
     return None if now == bench.initial_sha384[wanted.serial] else "the disk changed"
 
 
-def _boot_count(_session: Session, bench: Bench, wanted: scenario.BootCount) -> str | None:
-    seen = bench.kernel_starts()
-    return None if seen == wanted.equals else f"a kernel started {seen} times"
-
-
-_KEYS: dict[str, Callable[[Session, Bench, Any], str | None]] = {
+KEYS: dict[str, Callable[[Session, Bench, Any], str | None]] = {
     "state": lambda _session, bench, wanted: checks.state(wanted, bench.record),
     "timeline": _timeline,
     "console": lambda _session, bench, wanted: checks.text(wanted, bench.machine.console.text()),
@@ -49,6 +44,6 @@ _KEYS: dict[str, Callable[[Session, Bench, Any], str | None]] = {
     "diskUnchanged": disk_unchanged,
     "guest": lambda session, _bench, wanted: checks.guest(wanted, session.run(wanted)),
     "resumed": _resumed,
-    "bootCount": _boot_count,
+    "started": lambda _session, bench, wanted: checks.started(wanted, bench.started()),
     "lastError": lambda _session, bench, wanted: checks.last_error(wanted, bench.record),
 }

@@ -1,4 +1,7 @@
-"""Rings: what needs root or a host tool skips on a laptop and fails under REQUIRE_TOOLS=1."""
+"""Rings: what needs root or a host tool skips on a laptop and fails under REQUIRE_TOOLS=1.
+
+Property tests have no deadline (a loaded machine is no defect) and are repeatable under CI.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("trident", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("trident")
 
 NEEDS_ROOT = {"net", "tools", "toolbox"}
 

@@ -5,7 +5,7 @@ What has its default value is left out; `load(dump(x)) == x`.
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import JsonValue
 
 from agent.api import yamltext
 from agent.api.hostconfig import HostConfiguration
@@ -16,6 +16,9 @@ def dump(configuration: HostConfiguration) -> str:
     return yamltext.dump(to_plain(configuration))
 
 
-def to_plain(configuration: HostConfiguration) -> dict[str, Any]:
+def to_plain(configuration: HostConfiguration) -> dict[str, JsonValue]:
     """The document as plain JSON values."""
-    return configuration.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    plain: dict[str, JsonValue] = configuration.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True
+    )
+    return plain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -27,7 +27,7 @@ def _below(model: type[BaseModel], key: str) -> Iterator[type[BaseModel]]:
             yield from _models(field.annotation)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
     """The models inside an annotation such as `tuple[Disk, ...] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation

@@ -70,7 +70,9 @@ class Script(Model):
     path: HostPath | None = None
     """A script on the servicing OS; read before anything is changed."""
     arguments: tuple[str, ...] = ()
+    """Arguments of the script."""
     environment_variables: Mapping[str, str] = {}
+    """Added to the script's environment."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Script:
@@ -96,11 +98,13 @@ class SystemdCheck(Model):
     """Healthy when all `systemd_services` are active within the timeout."""
 
     name: str = ""
+    """Name in messages."""
     systemd_services: tuple[str, ...]
     """Units that must be active."""
     timeout_seconds: int = Field(default=30, ge=0)
     """How long to wait for them."""
     run_on: tuple[ServicingTypeSelection, ...] = ()
+    """Kinds of servicing the check runs after; none by default."""
 
 
 def _check_kind(value: object) -> str:
@@ -221,19 +225,19 @@ def _is_count(value: JsonValue) -> TypeGuard[int]:
 class HostConfiguration(Model):
     """What a host should be."""
 
-    trident: Trident = Trident()
+    trident: Trident = Trident.model_construct()
     """The agent itself."""
-    storage: Storage = Storage()
+    storage: Storage = Storage.model_construct()
     """Disks and what is on them."""
-    scripts: Scripts = Scripts()
+    scripts: Scripts = Scripts.model_construct()
     """Scripts that run while the host is serviced."""
-    os: Os = Os()
+    os: Os = Os.model_construct()
     """The target OS."""
-    management_os: ManagementOs = ManagementOs()
+    management_os: ManagementOs = ManagementOs.model_construct()
     """The OS that does the installation."""
-    internal_params: InternalParams = InternalParams()
+    internal_params: InternalParams = InternalParams.model_construct({})
     """Overrides for tests and emergencies; free-form."""
     image: Image | None = None
     """The OS image."""
-    health: Health = Health()
+    health: Health = Health.model_construct()
     """Checks of a newly booted OS."""

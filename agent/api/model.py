@@ -26,7 +26,11 @@ CONTRACT = ConfigDict(
 
 
 class Model(BaseModel):
-    """Base of the contract's models."""
+    """Base of the contract's models.
+
+    Defaults that are models are made by `model_construct`: importing the contract then builds no
+    validators, and the first document that is read builds one for all.
+    """
 
     model_config = CONTRACT
 

@@ -31,13 +31,21 @@ class Netplan(Model):
     renderer: NetplanRenderer | None = None
     """`networkd` by default."""
     ethernets: NetplanDevices | None = None
+    """Wired interfaces."""
     bridges: NetplanDevices | None = None
+    """Bridges."""
     bonds: NetplanDevices | None = None
+    """Bonded interfaces."""
     vlans: NetplanDevices | None = None
+    """VLAN interfaces."""
     wifis: NetplanDevices | None = None
+    """Wireless interfaces."""
     tunnels: NetplanDevices | None = None
+    """Tunnels."""
     dummy_devices: NetplanDevices | None = Field(default=None, alias="dummy-devices")
+    """Interfaces without a network."""
     vrfs: NetplanDevices | None = None
+    """Virtual routing domains."""
 
     @property
     def device_ids(self) -> tuple[tuple[str, str], ...]:
@@ -63,16 +71,21 @@ class Selinux(Model):
 
 class LockedPassword(Model):
     type: Literal["locked"] = "locked"
+    """The user cannot log in by password."""
 
 
 class PlainTextPassword(Model):
     type: Literal["dangerous-plain-text"]
+    """The document holds the password itself."""
     value: str = Field(repr=False)
+    """The password."""
 
 
 class HashedPassword(Model):
     type: Literal["dangerous-hashed"]
+    """The document holds the password's hash."""
     value: str = Field(repr=False)
+    """The hash, as in /etc/shadow."""
 
 
 Password = Annotated[LockedPassword | PlainTextPassword | HashedPassword, Discriminator("type")]
@@ -87,12 +100,14 @@ class SshMode(StrEnum):
 class User(Model):
     name: str
     """Login name."""
-    password: Password = LockedPassword()
+    password: Password = LockedPassword.model_construct()
+    """Locked by default."""
     uid: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] | None = None
     """Number; the next free one by default."""
     primary_group: str | None = None
     """By default a group with the name of the user."""
     secondary_groups: tuple[str, ...] = ()
+    """Groups besides the primary one."""
     ssh_public_keys: tuple[str, ...] = ()
     """Lines of authorized_keys."""
     ssh_mode: SshMode = SshMode.BLOCK
@@ -127,6 +142,7 @@ class LoadMode(StrEnum):
 
 class Module(Model):
     name: str
+    """The module's name."""
     load_mode: LoadMode = LoadMode.INHERIT
     """Load at boot, on demand, never, or as the image says."""
     options: Mapping[str, str] = {}
@@ -135,7 +151,9 @@ class Module(Model):
 
 class Services(Model):
     enable: tuple[str, ...] = ()
+    """Units to enable."""
     disable: tuple[str, ...] = ()
+    """Units to disable."""
 
 
 class KernelCommandLine(Model):
@@ -147,7 +165,9 @@ class Extension(Model):
     """A sysext or confext image."""
 
     url: Url
+    """Where the image is."""
     sha384: Sha384
+    """SHA-384 of the image."""
     path: HostPath | None = None
     """Where the image is put in the target."""
 
@@ -160,13 +180,14 @@ class UefiFallbackMode(StrEnum):
     DISABLED = "disabled"
 
 
-NO_EXTRA_COMMAND_LINE: Final = KernelCommandLine(extra_command_line=())
+NO_EXTRA_COMMAND_LINE: Final = KernelCommandLine.model_construct(extra_command_line=())
 
 
 class Os(Model):
     netplan: Netplan | None = None
     """Network configuration of the target."""
-    selinux: Selinux = Selinux()
+    selinux: Selinux = Selinux.model_construct()
+    """Mandatory access control."""
     users: tuple[User, ...] = ()
     """Users to create or change."""
     additional_files: tuple[AdditionalFile, ...] = ()
@@ -175,14 +196,16 @@ class Os(Model):
     """Name of the host."""
     modules: tuple[Module, ...] = ()
     """Kernel modules."""
-    services: Services = Services()
+    services: Services = Services.model_construct()
     """Units to enable and disable."""
     kernel_command_line: KernelCommandLine = NO_EXTRA_COMMAND_LINE
+    """Kernel arguments."""
     sysexts: tuple[Extension, ...] = ()
     """System extension images."""
     confexts: tuple[Extension, ...] = ()
     """Configuration extension images."""
     uefi_fallback: UefiFallbackMode = UefiFallbackMode.CONSERVATIVE
+    """When EFI/BOOT, which firmware falls back to, follows the new OS."""
 
 
 class ManagementOs(Model):

@@ -1,14 +1,21 @@
-"""The JSON Schema of the Host Configuration, made from the models."""
+"""The JSON Schema of the Host Configuration, for editors and other programs.
+
+It is made from the models and kept beside them, because the meanings of fields are in the source
+text; a test holds the two together.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Final
 
-from agent.api.hostconfig import HostConfiguration
+from pydantic import JsonValue
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FILE: Final = Path(__file__).with_name("host-configuration.schema.json")
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, JsonValue]:
     """The schema of documents that `agent.api.load` accepts; rules across fields are not in it."""
-    return {"$schema": DIALECT} | HostConfiguration.model_json_schema(by_alias=True)
+    schema: dict[str, JsonValue] = json.loads(FILE.read_text())
+    return schema

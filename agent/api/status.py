@@ -69,8 +69,8 @@ class AbVolume(StrEnum):
 class HostStatus(Model):
     model_config = CONTRACT | ConfigDict(extra="allow")
 
-    spec: HostConfiguration = HostConfiguration()
-    spec_old: HostConfiguration = HostConfiguration()
+    spec: HostConfiguration = HostConfiguration.model_construct()
+    spec_old: HostConfiguration = HostConfiguration.model_construct()
     servicing_state: ServicingState = ServicingState.NOT_PROVISIONED
     last_error: JsonValue = None
     """`TridentError.to_status()` of the last failed operation."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import (
     BeforeValidator,
     Field,
+    JsonValue,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
@@ -37,6 +38,7 @@ class Partition(Model):
     """A partition to create."""
 
     id: BlockDeviceId
+    """Name that the rest of the document refers to it by."""
     type: PartitionType = PartitionKind.LINUX_GENERIC
     """Name or GUID of the partition type."""
     size: PartitionSize
@@ -56,15 +58,20 @@ class AdoptedPartition(Model):
     """A partition that exists and is kept, found by its GPT name or its UUID."""
 
     id: BlockDeviceId
+    """Name that the rest of the document refers to it by."""
     match_label: str | None = None
+    """Its GPT name."""
     match_uuid: UUID | None = None
+    """Its PARTUUID."""
 
 
 class Disk(Model):
     id: BlockDeviceId
+    """Name that the rest of the document refers to it by."""
     device: HostPath
     """Path on the host; `/dev/disk/by-path/...` stays the same when disks are added."""
     partition_table_type: PartitionTableType
+    """Always `gpt`."""
     partitions: tuple[Partition, ...]
     """Created in this order; everything else on the disk is lost."""
     adopted_partitions: tuple[AdoptedPartition, ...] = ()
@@ -73,6 +80,7 @@ class Disk(Model):
 
 class EncryptedVolume(Model):
     id: BlockDeviceId
+    """Name that the rest of the document refers to it by."""
     device_name: str
     """Name below /dev/mapper."""
     device_id: BlockDeviceId
@@ -87,6 +95,7 @@ class Encryption(Model):
     recovery_key_url: Url | None = None
     """`file:` URL of a key that also opens the volumes."""
     volumes: tuple[EncryptedVolume, ...]
+    """LUKS2 volumes to create."""
     pcrs: tuple[Pcr, ...]
     """TPM registers that the volumes are sealed to."""
     clear_tpm_on_install: bool | None = None
@@ -103,9 +112,11 @@ class RaidLevel(StrEnum):
 
 class SoftwareRaidArray(Model):
     id: BlockDeviceId
+    """Name that the rest of the document refers to it by."""
     name: str
     """Name below /dev/md."""
     level: RaidLevel
+    """How data are spread; the ESP needs `raid1`."""
     devices: tuple[BlockDeviceId, ...]
     """Ids of the member partitions."""
 
@@ -125,12 +136,16 @@ class AbVolumePair(Model):
     """Two volumes of which one is active; its id stands for whichever that is."""
 
     id: BlockDeviceId
+    """Name that the rest of the document refers to it by."""
     volume_a_id: BlockDeviceId
+    """The volume that a clean install writes."""
     volume_b_id: BlockDeviceId
+    """The volume that the first update writes."""
 
 
 class AbUpdate(Model):
     volume_pairs: tuple[AbVolumePair, ...]
+    """The pairs; all of them change sides together."""
 
 
 class FileSystemSource(StrEnum):
@@ -179,6 +194,7 @@ class OverrideEspMount(StrEnum):
 
 class MountPoint(Model):
     path: HostPath
+    """Absolute path in the target."""
     options: str = DEFAULT_MOUNT_OPTIONS
     """As in fstab."""
 
@@ -191,10 +207,10 @@ class MountPoint(Model):
         return "ro" in self.option_list
 
     @model_serializer(mode="wrap", when_used="json")
-    def _short(self, handler: SerializerFunctionWrapHandler) -> str | dict[str, Any]:
+    def _short(self, handler: SerializerFunctionWrapHandler) -> str | dict[str, JsonValue]:
         if self.options == DEFAULT_MOUNT_OPTIONS:
             return str(self.path)
-        form: dict[str, Any] = handler(self)
+        form: dict[str, JsonValue] = handler(self)
         return form
 
 
@@ -268,10 +284,13 @@ class VerityCorruptionOption(StrEnum):
 
 class VerityDevice(Model):
     id: BlockDeviceId
+    """Name that the rest of the document refers to it by."""
     name: str
     """Name below /dev/mapper; `root` or `usr`."""
     data_device_id: BlockDeviceId
+    """What is verified."""
     hash_device_id: BlockDeviceId
+    """The hash tree."""
     corruption_option: VerityCorruptionOption = VerityCorruptionOption.IO_ERROR
     """What the kernel does when data do not match."""
 
@@ -287,6 +306,7 @@ class VerityDevice(Model):
 
 class Swap(Model):
     device_id: BlockDeviceId
+    """A swap partition, or an encrypted volume on one."""
 
 
 def _swap(value: object) -> object:
@@ -299,8 +319,11 @@ SwapField = Annotated[Swap, BeforeValidator(_swap, json_schema_input_type=BlockD
 
 class Storage(Model):
     disks: tuple[Disk, ...] = ()
+    """Disks to partition."""
     encryption: Encryption | None = None
-    raid: Raid = Raid()
+    """Volumes whose key only this machine's TPM gives out."""
+    raid: Raid = Raid.model_construct()
+    """Arrays of partitions."""
     ab_update: AbUpdate | None = None
     """Pairs of volumes, so that an update is written beside the running OS."""
     filesystems: tuple[FileSystem, ...] = ()

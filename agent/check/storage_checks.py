@@ -24,6 +24,7 @@ USR: Final = PurePosixPath("/usr")
 VAR_TMP: Final = PurePosixPath("/var/tmp")
 OVERLAY: Final = PurePosixPath("/var/lib/trident-overlay")
 SUPPORTED_PCRS: Final = frozenset((4, 7, 11))
+_DEFAULT: Final = HostConfiguration.model_construct()
 _FILESYSTEMS: Final[Path] = ("storage", "filesystems")
 
 
@@ -51,7 +52,7 @@ def check_encryption(encryption: Encryption | None) -> Iterator[Finding]:
 def check_volumes(hc: HostConfiguration, graph: StorageGraph) -> Iterator[Finding]:
     """Volumes that must be there: the ESP, root, a writable /var/tmp."""
     storage = hc.storage
-    has_storage = storage != Storage()
+    has_storage = storage != _DEFAULT.storage
     if has_storage:
         yield from _esp(graph)
         yield from _writable_var_tmp(graph)
@@ -61,8 +62,8 @@ def check_volumes(hc: HostConfiguration, graph: StorageGraph) -> Iterator[Findin
 
 def _needs_root(hc: HostConfiguration) -> bool:
     """Whether sections other than storage have something to write into the target."""
-    default = HostConfiguration()
-    return (hc.trident, hc.scripts, hc.os) != (default.trident, default.scripts, default.os)
+    default = (_DEFAULT.trident, _DEFAULT.scripts, _DEFAULT.os)
+    return (hc.trident, hc.scripts, hc.os) != default
 
 
 def _esp(graph: StorageGraph) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.linux.run import run
 
-_NOTHING_FOUND = 2
+_NOTHING_FOUND, _AMBIVALENT = 2, 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ def parse(text: str) -> Signature:
 
 
 def signature(device: Path) -> Signature:
-    """What is written on `device`; an empty Signature when blkid recognises nothing."""
-    result = run(["blkid", "--probe", "--output", "export", device], ok=(0, _NOTHING_FOUND))
+    """What is written on `device`.
+
+    The Signature is empty when blkid recognises nothing, or several things that exclude each other
+    (an old image under a newer one).
+    """
+    result = run(
+        ["blkid", "--probe", "--output", "export", device], ok=(0, _NOTHING_FOUND, _AMBIVALENT)
+    )
     return parse(result.stdout)

@@ -19,7 +19,6 @@ from agent.engine import newroot, plan
 from agent.engine.context import Context
 from agent.engine.execute import execute, run_step
 from agent.engine.subsystem import Phase, Step
-from agent.linux import files
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
 from agent.servicing import booted, chain, checks, lock, running, statuses
@@ -34,7 +33,7 @@ from agent.servicing.operation import (
     require_root,
 )
 from agent.servicing.subsystems import Subsystems
-from agent.subsystems.boot import settle
+from agent.subsystems.boot import settle, staging
 
 NAME = "rollback"
 OS_RELEASE = Path("etc/os-release")
@@ -165,15 +164,13 @@ def require_intact(context: Context) -> None:
 
 def _require_intact(context: Context) -> None:
     root = context.newroot
-    esp = next((fs for fs in context.configuration.storage.filesystems if fs.is_esp), None)
     problem = None
     if booted.booted(context) is Booted.TARGET:
         problem = "it is the running system"
     elif not (root / OS_RELEASE).exists() and not (root / OS_RELEASE).is_symlink():
         problem = "its root file system holds no operating system"
-    elif esp is not None and esp.mount_path is not None:
-        mounted = files.inside(root, str(esp.mount_path))
-        problem = settle.missing_boot_files(mounted, context)
+    else:
+        problem = settle.missing_boot_files(staging.esp_root(context), context)
     if problem is not None:
         raise _refused(f"{context.target_volume} is not what is recorded: {problem}")
 

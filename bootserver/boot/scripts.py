@@ -79,10 +79,11 @@ def grub_static(server: str) -> str:
     """The one file the signed GRUB reads: it goes on to the machine's own."""
     return f"""set timeout=0
 set pager=0
-configfile (tftp,{server})/grub/host/${{net_default_mac}}.cfg
-echo "No answer from the boot server {server}"
-sleep 5
-configfile (tftp,{server})/grub/grub.cfg
+while true; do
+  configfile (tftp,{server})/grub/host/${{net_default_mac}}.cfg
+  echo "Could not start from the boot server {server}; trying again"
+  sleep 5
+done
 """
 
 

@@ -23,8 +23,6 @@ _LOG = logging.getLogger(__name__)
 _STOP_CHECK_S = 0.1
 _BURST = 64
 _MAX_CONNECTIONS = 32
-_CONNECTION_S = 5.0
-"""Lifetime of a TCP connection, however busy."""
 
 
 @dataclass(eq=False)
@@ -43,6 +41,8 @@ class DnsServer:
     address: IPv4Address
     port: int
     zone: Callable[[], Zone]
+    connection_s: float = 5.0
+    """Lifetime of a TCP connection, however busy."""
     queries: int = 0
     _connections: set[_Connection] = field(default_factory=set)
 
@@ -55,7 +55,7 @@ class DnsServer:
                 self._udp.bind((str(self.address), self.port))
                 self.port = self._udp.getsockname()[1]
                 self._tcp.bind((str(self.address), self.port))
-                self._tcp.listen(_MAX_CONNECTIONS)
+                self._tcp.listen(socket.SOMAXCONN)
             except OSError as error:
                 raise _unavailable(self.address, self.port, error) from error
             self._udp.setblocking(False)
@@ -106,12 +106,19 @@ class DnsServer:
                 _LOG.debug("DNS over UDP: %s", error)
 
     def _accept(self) -> None:
-        sock, _ = self._tcp.accept()
+        for _ in range(_BURST):
+            try:
+                sock, _ = self._tcp.accept()
+            except BlockingIOError:
+                return
+            self._admit(sock)
+
+    def _admit(self, sock: socket.socket) -> None:
         if len(self._connections) >= _MAX_CONNECTIONS:
             sock.close()
             return
         sock.setblocking(False)
-        connection = _Connection(sock, time.monotonic() + _CONNECTION_S)
+        connection = _Connection(sock, time.monotonic() + self.connection_s)
         self._connections.add(connection)
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._stream(connection))
 

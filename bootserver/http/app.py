@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
+from sqlalchemy.exc import DatabaseError
 
 from bootserver.http import boot_routes, machine_routes, report_routes
 from bootserver.http.files import FileServer, Served
@@ -45,7 +46,11 @@ def create(services: Services) -> WSGIApplication:
             request.start,
             request.length,
         )
-        services.observer.served(request)
+        try:
+            services.observer.served(request)
+        except DatabaseError as error:
+            # The file matters more than its entry.
+            _LOG.error("a timeline entry is lost: %s", error.orig)
 
     settings = services.settings
     files = FileServer({"artifacts": settings.artifacts, "files": settings.files}, served)

@@ -116,7 +116,8 @@ def _apply(services: Services, mac: str, event: Event) -> None:
     key = f"{event.run}/{event.sequence}"
     notes = (Note("agent", event.type, detail, key=key),) if keep else ()
     services.store.apply(mac, (event,), notes)
-    _LOG.info("mac=%s agent %s %s", mac, event.type, detail)
+    level = logging.INFO if keep else logging.DEBUG
+    _LOG.log(level, "mac=%s agent %s %s", mac, event.type, detail)
 
 
 def _malformed(what: str, error: ValidationError) -> Refusal:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import JsonValue
-from sqlalchemy.exc import DatabaseError
 
 from bootserver.dhcp.exchange import DhcpEvent
 from bootserver.hosts import Hosts
@@ -71,11 +70,12 @@ class Journal:
                 return
 
     def _write(self, gathered: list[tuple[datetime, DhcpEvent | TftpEvent]]) -> None:
+        """The door of this thread: what cannot be written is lost, the next is tried again."""
         try:
             self._apply(gathered)
-        except DatabaseError as error:
+        except Exception:  # noqa: BLE001
             self.dropped += len(gathered)
-            _LOG.error("%d timeline entries are lost: %s", len(gathered), error.orig)
+            _LOG.exception("%d timeline entries are lost", len(gathered))
 
     def _apply(self, gathered: list[tuple[datetime, DhcpEvent | TftpEvent]]) -> None:
         """Write in order; who a TFTP client is may depend on the DHCP events before it."""
@@ -84,7 +84,6 @@ class Journal:
             if isinstance(event, DhcpEvent):
                 if self._concerns_us(event, pending):
                     pending.append(_dhcp_change(time, event))
-                    self._learn(event)
                 continue
             self._store.apply_all(pending)
             pending = []
@@ -100,11 +99,6 @@ class Journal:
             return True
         known = self._store.record(event.mac) is not None
         return known or self._hosts.find(event.mac, None) is not None
-
-    def _learn(self, event: DhcpEvent) -> None:
-        address = _text(event, "address")
-        if event.event == "ack" and address is not None:
-            self._observer.learned(event.mac, address)
 
 
 def _dhcp_change(time: datetime, event: DhcpEvent) -> Change:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from typing import Final
 
 from bootserver.http.files import Served
@@ -19,7 +18,8 @@ from bootserver.store import Note, Source, Store
 _ADDRESS_MEMORY_S: Final = 2.0
 _MAX_REMEMBERED: Final = 4096
 _MAX_NOTES: Final = 64
-"""Entries per machine and file: a BMC may read an image by thousands of ranges."""
+"""Entries per machine and file in one period: a BMC reads an image by thousands of ranges."""
+_NOTES_PERIOD_S: Final = 600.0
 
 
 class Observer:
@@ -29,22 +29,14 @@ class Observer:
         self._store = store
         self._lock = threading.Lock()
         self._addresses: dict[str, tuple[float, str | None]] = {}
-        self._noted: Counter[tuple[str, str]] = Counter()
+        self._noted: dict[tuple[str, str], tuple[float, int]] = {}
 
     def machine_at(self, address: str) -> str | None:
-        """MAC of the machine that uses this address now; None when nobody knows that machine."""
-        now = time.monotonic()
-        with self._lock:
-            until, mac = self._addresses.get(address, (0.0, None))
-        if now < until:
-            return mac
+        """MAC of the machine that uses this address; None when nobody knows that machine."""
         neighbor = neighbors.mac_of(address)
         if neighbor is not None and self._store.record(neighbor) is not None:
-            mac = neighbor
-        else:
-            mac = self._store.find_by_address(address)
-        self._remember(address, mac, now)
-        return mac
+            return neighbor
+        return self._store.find_by_address(address)
 
     def saw(self, mac: str, address: str, serial: str | None = None) -> None:
         """A request named this MAC: remember where it came from."""
@@ -52,11 +44,6 @@ class Observer:
         serial = serial or None
         if record is None or record.address != address or (serial and record.serial != serial):
             self._store.apply(mac, (Seen(address=address, serial=serial),))
-        self.learned(mac, address)
-
-    def learned(self, mac: str, address: str) -> None:
-        """The machine has this address from now on."""
-        self._remember(address, mac, time.monotonic())
 
     def note(self, mac: str, source: Source, event: str, **detail: str | int | bool) -> None:
         """Write one entry."""
@@ -65,7 +52,7 @@ class Observer:
     def served(self, request: Served) -> None:
         """A file was asked for."""
         event = _event(request)
-        mac = self.machine_at(request.address) if event else None
+        mac = self._lately_at(request.address) if event else None
         if event is None or mac is None or not self._count(mac, request.path):
             return
         self.note(
@@ -79,17 +66,29 @@ class Observer:
         )
 
     def _count(self, mac: str, path: str) -> bool:
+        now = time.monotonic()
         with self._lock:
             if len(self._noted) >= _MAX_REMEMBERED:
                 self._noted.clear()
-            self._noted[mac, path] += 1
-            return self._noted[mac, path] <= _MAX_NOTES
+            until, count = self._noted.get((mac, path), (0.0, 0))
+            if now >= until:
+                until, count = now + _NOTES_PERIOD_S, 0
+            self._noted[mac, path] = (until, count + 1)
+            return count < _MAX_NOTES
 
-    def _remember(self, address: str, mac: str | None, now: float) -> None:
+    def _lately_at(self, address: str) -> str | None:
+        """`machine_at`, asked at most every two seconds: files are read in many small ranges."""
+        now = time.monotonic()
+        with self._lock:
+            until, mac = self._addresses.get(address, (0.0, None))
+        if now < until:
+            return mac
+        mac = self.machine_at(address)
         with self._lock:
             if len(self._addresses) >= _MAX_REMEMBERED:
                 self._addresses.clear()
             self._addresses[address] = (now + _ADDRESS_MEMORY_S, mac)
+        return mac
 
 
 def _event(request: Served) -> str | None:

@@ -168,7 +168,7 @@ class TftpServer:
     def _open(self, request: Request, data: bytes, local: str, peer: tuple[str, int]) -> None:
         existing = self._by_peer.get(peer)
         if existing is not None:
-            if existing.repeats(data):
+            if existing.repeats(data, time.monotonic()):
                 return
             self._end(existing)
         name = normalize(request.filename)

@@ -21,6 +21,8 @@ EventName = Literal["read", "done", "failed"]
 _IP_MTU = 14
 """Linux: <linux/in.h>."""
 _MAX_ACK = 1024
+_RESTART_S = 5.0
+"""No client restarts and asks again faster than this."""
 _BURST = 8
 
 
@@ -71,9 +73,13 @@ class Session:
         """Send the first answer."""
         return self._guarded(self.transfer.start(now), now)
 
-    def repeats(self, request: bytes) -> bool:
-        """The request that opened this session came again before its answer was acknowledged."""
-        return request == self.request and self.transfer.acknowledged <= 0
+    def repeats(self, request: bytes, now: float) -> bool:
+        """The request that opened this session came again: a copy that waited in a queue.
+
+        From a client that acknowledged blocks and then fell silent it is a new start instead.
+        """
+        started_anew = self.transfer.acknowledged > 0 and self.transfer.idle_s(now) > _RESTART_S
+        return request == self.request and not started_anew
 
     def receive(self, now: float) -> Ended | None:
         """Take what the client sent."""

@@ -108,6 +108,10 @@ class Transfer:
         """All blocks have been sent."""
         return self._sent == self.last_block
 
+    def idle_s(self, now: float) -> float:
+        """Seconds since the client last made progress."""
+        return now - self._progress_at
+
     def start(self, now: float) -> Step:
         """The first answer: OACK or the first window."""
         return self._send(now)
@@ -132,7 +136,7 @@ class Transfer:
             self._timeout = min(2 * self._timeout, _MAX_TIMEOUT_S)
         patience = PATIENCE_S if self.acknowledged > 0 else FIRST_PATIENCE_S
         patience = max(patience, 4.0 * (self.terms.timeout_s or 0))
-        return GiveUp() if now - self._progress_at >= patience else self._send(now)
+        return GiveUp() if self.idle_s(now) >= patience else self._send(now)
 
     def _absolute(self, wire_block: int) -> int | None:
         """The block of a 16-bit number: the one in the window or just before it, if any."""

@@ -1,7 +1,7 @@
 """Measures the HTTP server against nginx: whole files and ranges, at 1, 16 and 64 clients.
 
 wrk drives both in turn, on the same file in the page cache; each pair of turns gives one ratio and
-the median counts. CPU is user and system time of all the server's processes for each GB sent.
+the median counts. CPU is user and system time of the HTTP server's processes for each GB sent.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from agent.linux.run import run as run_command
 from tests.kit import nginx
 from tests.kit.bootserver import BootServer, free_port, write_settings
 
-PAIRS = 5
-TURN_S = 3
+PAIRS = 9
+TURN_S = 2
 CLIENTS = (1, 16, 64)
 FILE_BYTES = 512 << 20
 RANGE_BYTES = 128 << 20
@@ -124,17 +124,20 @@ def _servers(folder: Path) -> Iterator[tuple[Contender, Contender]]:
     with image.open("wb") as file:
         for _ in range(FILE_BYTES >> 20):
             file.write(block)
-    with ours.serving() as process, nginx.serving(folder / "files", workers=WORKERS) as url:
-        port = int(url.rpartition(":")[2])
-        master = _listener(port)
+    with ours.serving(), nginx.serving(folder / "files", workers=WORKERS) as url:
         yield (
-            Contender(tuple(_tree(process.pid)), f"{ours.url}/files/os.cosi"),
-            Contender(tuple(_tree(master)), f"{url}/os.cosi"),
+            Contender(_servers_of(ours.url), f"{ours.url}/files/os.cosi"),
+            Contender(_servers_of(url), f"{url}/os.cosi"),
         )
 
 
+def _servers_of(url: str) -> tuple[int, ...]:
+    """The master process of an HTTP server and its workers."""
+    return tuple(_tree(_listener(int(url.rpartition(":")[2]))))
+
+
 def _listener(port: int) -> int:
-    """The process that listens on a port: the parent of nginx's workers."""
+    """The first of the processes that listen on a port: the workers' parent."""
     said = run_command(["ss", "-Hltnp", f"sport = :{port}"]).stdout
     return min(int(pid) for pid in re.findall(r"pid=(\d+)", said))
 

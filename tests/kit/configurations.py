@@ -15,12 +15,32 @@ from agent.api.hostconfig import (
     SystemdCheck,
     Trident,
 )
-from agent.api.osconfig import AdditionalFile, Netplan, Os, Selinux, SelinuxMode, SshMode, User
+from agent.api.osconfig import (
+    AdditionalFile,
+    Extension,
+    HashedPassword,
+    KernelCommandLine,
+    LoadMode,
+    LockedPassword,
+    ManagementOs,
+    Module,
+    Netplan,
+    NetplanRenderer,
+    Os,
+    PlainTextPassword,
+    Selinux,
+    SelinuxMode,
+    Services,
+    SshMode,
+    UefiFallbackMode,
+    User,
+)
 from agent.api.parttypes import PartitionKind
 from agent.api.pcr import Pcr
 from agent.api.storage import (
     AbUpdate,
     AbVolumePair,
+    AdoptedPartition,
     Disk,
     EncryptedVolume,
     Encryption,
@@ -36,12 +56,14 @@ from agent.api.storage import (
     SoftwareRaidArray,
     Storage,
     Swap,
+    VerityCorruptionOption,
     VerityDevice,
 )
 from agent.api.units import GROW, ByteCount
 
 IDS = st.sampled_from("abcdefg")
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
+KEYS = TEXT.filter(lambda key: key != "<<")
 PATHS = st.sampled_from(["/", "/boot/efi", "/var/lib/x y", "relative", "/é"]).map(PurePosixPath)
 
 
@@ -57,13 +79,16 @@ PARTITIONS = st.builds(
     uuid=st.none() | st.uuids(),
     label=st.none() | TEXT,
 )
+ADOPTED = st.builds(
+    AdoptedPartition, id=IDS, match_label=st.none() | TEXT, match_uuid=st.none() | st.uuids()
+)
 DISKS = st.builds(
     Disk,
     id=TEXT,
     device=PATHS,
     partition_table_type=st.just(PartitionTableType.GPT),
     partitions=few(PARTITIONS),
-    adopted_partitions=st.just(()),
+    adopted_partitions=few(ADOPTED),
 )
 MOUNTS = st.builds(MountPoint, path=PATHS, options=st.just("defaults") | TEXT)
 FILESYSTEMS = st.one_of(
@@ -95,7 +120,14 @@ ARRAYS = st.builds(
     SoftwareRaidArray, id=IDS, name=IDS, level=st.sampled_from(RaidLevel), devices=few(IDS)
 )
 PAIRS = st.builds(AbVolumePair, id=IDS, volume_a_id=IDS, volume_b_id=IDS)
-VERITY = st.builds(VerityDevice, id=IDS, name=IDS, data_device_id=IDS, hash_device_id=IDS)
+VERITY = st.builds(
+    VerityDevice,
+    id=IDS,
+    name=IDS,
+    data_device_id=IDS,
+    hash_device_id=IDS,
+    corruption_option=st.sampled_from(VerityCorruptionOption),
+)
 STORAGE = st.builds(
     Storage,
     disks=few(DISKS),
@@ -115,7 +147,7 @@ SCRIPTS = st.builds(
     content=TEXT,
     path=st.none(),
     arguments=few(TEXT),
-    environment_variables=st.dictionaries(TEXT.filter(lambda k: k != "<<"), TEXT, max_size=2),
+    environment_variables=st.dictionaries(KEYS, TEXT, max_size=2),
 )
 CHECKS = SCRIPTS | st.builds(
     SystemdCheck,
@@ -124,13 +156,61 @@ CHECKS = SCRIPTS | st.builds(
     timeout_seconds=st.integers(0, 1000),
     run_on=SELECTIONS,
 )
+NETPLANS = st.none() | st.builds(
+    Netplan,
+    version=st.integers(1, 3),
+    renderer=st.none() | st.sampled_from(NetplanRenderer),
+    ethernets=st.none() | st.dictionaries(KEYS, st.just({"dhcp4": True}), max_size=2),
+)
+PASSWORDS = (
+    st.builds(LockedPassword)
+    | st.builds(PlainTextPassword, type=st.just("dangerous-plain-text"), value=TEXT)
+    | st.builds(HashedPassword, type=st.just("dangerous-hashed"), value=TEXT)
+)
+USERS = st.builds(
+    User,
+    name=TEXT,
+    password=PASSWORDS,
+    uid=st.none() | st.integers(0, 70_000),
+    primary_group=st.none() | TEXT,
+    secondary_groups=few(TEXT),
+    ssh_public_keys=few(TEXT),
+    ssh_mode=st.sampled_from(SshMode),
+    startup_command=st.none() | TEXT,
+)
+FILES = st.builds(
+    AdditionalFile,
+    destination=PATHS,
+    content=st.none() | TEXT,
+    source=st.none() | PATHS,
+    permissions=st.none() | st.sampled_from(["0644", "644", "0999"]),
+)
+EXTENSIONS = st.builds(
+    Extension,
+    url=st.just("https://host/x.raw"),
+    sha384=st.sampled_from("ab").map(lambda digit: digit * 96),
+    path=st.none() | st.sampled_from(["/etc/extensions/x.raw", "x"]).map(PurePosixPath),
+)
 OS = st.builds(
     Os,
-    netplan=st.none() | st.just(Netplan(version=2, ethernets={"a": {"dhcp4": True}})),
+    netplan=NETPLANS,
     selinux=st.builds(Selinux, mode=st.none() | st.sampled_from(SelinuxMode)),
-    users=few(st.builds(User, name=TEXT, ssh_mode=st.sampled_from(SshMode))),
-    additional_files=few(st.builds(AdditionalFile, destination=PATHS, content=TEXT)),
+    users=few(USERS),
+    additional_files=few(FILES),
     hostname=st.none() | TEXT,
+    modules=few(
+        st.builds(
+            Module,
+            name=TEXT,
+            load_mode=st.sampled_from(LoadMode),
+            options=st.dictionaries(KEYS, TEXT, max_size=2),
+        )
+    ),
+    services=st.builds(Services, enable=few(TEXT), disable=few(TEXT)),
+    kernel_command_line=st.builds(KernelCommandLine, extraCommandLine=few(TEXT)),
+    sysexts=few(EXTENSIONS),
+    confexts=few(EXTENSIONS),
+    uefi_fallback=st.sampled_from(UefiFallbackMode),
 )
 CONFIGURATIONS = st.builds(
     HostConfiguration,
@@ -140,9 +220,10 @@ CONFIGURATIONS = st.builds(
         Scripts, pre_servicing=few(SCRIPTS), post_provision=st.just(()), post_configure=st.just(())
     ),
     os=OS,
+    management_os=st.builds(ManagementOs, netplan=NETPLANS, users=few(USERS)),
     image=st.none() | st.just(Image(url="https://host/x", sha384="ignored")),
     health=st.builds(Health, checks=few(CHECKS)),
     internal_params=st.builds(
-        InternalParams, st.dictionaries(TEXT.filter(lambda k: k != "<<"), st.booleans() | TEXT)
+        InternalParams, st.dictionaries(KEYS, st.booleans() | TEXT, max_size=3)
     ),
 )

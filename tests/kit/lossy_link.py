@@ -13,6 +13,7 @@ from typing import Self
 
 _STOP_CHECK_S = 0.1
 _BUFFER = 8 << 20
+_BURST = 256
 
 
 @dataclass(eq=False)
@@ -46,8 +47,9 @@ class LossyLink:
         stop = threading.Event()
         with ExitStack() as self._open, selectors.EpollSelector() as self._selector:
             self._front = self._socket()
+            self._front.setblocking(False)
             self.port: int = self._front.getsockname()[1]
-            self._selector.register(self._front, selectors.EVENT_READ, self._from_new_client)
+            self._selector.register(self._front, selectors.EVENT_READ, self._requests)
             thread = threading.Thread(target=self._relay, args=(stop,), name="lossy-link")
             thread.start()
             try:
@@ -61,16 +63,23 @@ class LossyLink:
             for key, _ in self._selector.select(_STOP_CHECK_S):
                 key.data()
 
-    def _from_new_client(self) -> None:
-        packet, client = self._front.recvfrom(65535)
+    def _requests(self) -> None:
+        """Take all requests that wait: on a busy line they must not starve behind the data."""
+        for _ in range(_BURST):
+            try:
+                packet, client = self._front.recvfrom(65535)
+            except BlockingIOError:
+                return
+            self._request(packet, client)
+
+    def _request(self, packet: bytes, client: tuple[str, int]) -> None:
         pair = self._pairs.get(client)
         if pair is None:
             pair = _Pair(client, self.server, self._socket(), self._socket())
             self._pairs[client] = pair
             self._selector.register(pair.down, selectors.EVENT_READ, lambda: self._up(pair))
             self._selector.register(pair.up, selectors.EVENT_READ, lambda: self._down(pair))
-        pair.server = self.server
-        self._carry(pair.up, packet, pair.server)
+        self._carry(pair.up, packet, self.server)
 
     def _up(self, pair: _Pair) -> None:
         self._carry(pair.up, pair.down.recv(65535), pair.server)

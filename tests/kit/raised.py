@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -45,11 +46,13 @@ _RULES = {
 }
 
 
+@cache
 def errors() -> list[Raised]:
     """Places that make a TridentError."""
     return [raised for path, tree in _sources() for raised in _errors(path, tree)]
 
 
+@cache
 def rules() -> list[Raised]:
     """Places that make a finding, or an error with the name of a rule in it."""
     return [
@@ -70,20 +73,23 @@ def _errors(path: Path, tree: ast.Module) -> Iterator[Raised]:
             yield Raised(code, None, place)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and _is_error(node):
-            for call in ast.walk(node):
-                if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
-                    code = _text(call.args[1], tree)
-                    yield Raised(code, _kind(call), f"{path}:{call.lineno}")
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Call) and ast.unparse(inner.func) == "super().__init__":
+                    code = _text(inner.args[1], tree)
+                    yield Raised(code, _kind(inner), f"{path}:{inner.lineno}")
 
 
 def _is_error(node: ast.ClassDef) -> bool:
     return any(ast.unparse(base) == "TridentError" for base in node.bases)
 
 
-def _sources() -> Iterator[tuple[Path, ast.Module]]:
-    for program in PROGRAMS:
-        for path in sorted((ROOT / program).rglob("*.py")):
-            yield path.relative_to(ROOT), ast.parse(path.read_text())
+@cache
+def _sources() -> list[tuple[Path, ast.Module]]:
+    return [
+        (path.relative_to(ROOT), ast.parse(path.read_text()))
+        for program in PROGRAMS
+        for path in sorted((ROOT / program).rglob("*.py"))
+    ]
 
 
 def _calls(
@@ -91,9 +97,18 @@ def _calls(
 ) -> Iterator[tuple[ast.Call, _Maker, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            maker = makers.get(ast.unparse(node.func).rpartition(".")[2])
+            maker = makers.get(_name(node.func))
             if maker is not None:
                 yield node, maker, f"{path}:{node.lineno}"
+
+
+def _name(function: ast.expr) -> str:
+    """`run` of both `run` and `scripts.run`."""
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case _:
+            return ""
 
 
 def _argument(call: ast.Call, maker: _Maker) -> ast.expr | None:

@@ -5,21 +5,19 @@ Meanings of fields are the strings below them in the source.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
-from collections.abc import Iterator
 from enum import Enum
-from functools import cache
 from pathlib import Path
-from textwrap import dedent
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from agent.api.hostconfig import HostConfiguration
-from agent.api.schema import json_schema as made_schema
+from tests.kit.reference_examples import EXAMPLES
+from tests.kit.schema import make as json_schema
+from tests.kit.schema import meanings, models
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "host-configuration.md"
 HEAD = """\
@@ -30,29 +28,11 @@ Made from the models that read the document: do not edit. `trident schema` print
 """
 
 
-json_schema = cache(made_schema)
-
-
 def page() -> str:
     """The whole page: a section for each kind of mapping, in the order in which they occur."""
     definitions = json_schema()["$defs"]
-    sections = [_section(model, definitions) for model in _models(HostConfiguration)]
+    sections = [_section(model, definitions) for model in models(HostConfiguration)]
     return "\n".join([HEAD, *sections])
-
-
-def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
-    found: dict[type[BaseModel], None] = {model: None}
-    for field in model.model_fields.values():
-        for below in _inside(field.annotation):
-            found |= dict.fromkeys(_models(below))
-    return list(found)
-
-
-def _inside(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _inside(argument)
 
 
 def _section(model: type[BaseModel], definitions: dict[str, Any]) -> str:
@@ -61,32 +41,17 @@ def _section(model: type[BaseModel], definitions: dict[str, Any]) -> str:
     if model.__doc__:
         parts.append(inspect.cleandoc(model.__doc__).partition("\n\n")[0])
     if "properties" in schema:
-        meanings = _meanings(model)
-        rows = [_row(schema, name, f, meanings) for name, f in model.model_fields.items()]
+        known = meanings(model)
+        rows = [_row(schema, name, f, known) for name, f in model.model_fields.items()]
         parts.append("\n".join(["| Key | Value | Default | Meaning |", "|---|---|---|---|", *rows]))
+    parts.append(f"```yaml\n{EXAMPLES[model.__name__]}```")
     return "\n\n".join(parts) + "\n"
 
 
-def _row(schema: dict[str, Any], name: str, field: FieldInfo, meanings: dict[str, str]) -> str:
+def _row(schema: dict[str, Any], name: str, field: FieldInfo, known: dict[str, str]) -> str:
     key = field.alias or name
     value = _value(schema["properties"][key])
-    return f"| `{key}` | {value} | {_default(field)} | {meanings.get(name, '')} |"
-
-
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """The string below each field of the class."""
-    body = ast.parse(dedent(inspect.getsource(model))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    meanings: dict[str, str] = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(text, ast.Expr)
-            and isinstance(text.value, ast.Constant)
-        ):
-            meanings[field.target.id] = " ".join(str(text.value.value).split())
-    return meanings
+    return f"| `{key}` | {value} | {_default(field)} | {known[name]} |"
 
 
 def _value(schema: dict[str, Any]) -> str:

@@ -132,7 +132,8 @@ def _types() -> str:
     levels = ", ".join(sorted(RULES[NodeKind.FILESYSTEM_ESP].raid_levels))
     return (
         _table(("Beneath this", "partitions can be"), rows)
-        + f"\n{counterparts}- The hash of other data is of any of the types above.\n- The ESP can be on an array of level {levels} only.\n"
+        + f"\n{counterparts}- The hash of other data is of any of the types above.\n"
+        + f"- The ESP can be on an array of level {levels} only.\n"
     )
 
 

@@ -117,14 +117,26 @@ def require_room(esp: Path, selected: Sequence[BootFile], freed: Sequence[Path] 
     exist together for a moment.
     """
     state = os.statvfs(esp)
-    needed = needed_bytes(selected, state.f_frsize)
     available = state.f_bavail * state.f_frsize + sum(path.stat().st_size for path in freed)
+    _require(needed_bytes(selected, state.f_frsize), available, "is too full")
+
+
+def require_capacity(size_bytes: int, selected: Sequence[BootFile]) -> None:
+    """Raise deploy-esp-images when the files cannot fit on an empty ESP of this size. Pure.
+
+    Files count with their plain sizes, the file system's own tables with nothing: what passes here
+    is checked again on the real one.
+    """
+    _require(needed_bytes(selected, 1), size_bytes, "is too small")
+
+
+def _require(needed: int, available: int, state: str) -> None:
     if needed > available:
         raise _error(
-            f"the EFI system partition is too full: the boot files need {needed} bytes, "
-            f"{available} are free",
-            "delete files that are no longer needed from the EFI system partition, or make it "
-            "larger",
+            f"the EFI system partition {state}: the boot files need {needed} bytes, "
+            f"{available} are available",
+            "make the EFI system partition larger in storage.disks[].partitions[].size, or delete "
+            "files that are no longer needed from it",
             neededBytes=str(needed),
             availableBytes=str(available),
         )

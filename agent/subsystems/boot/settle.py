@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from agent.api.parttypes import Architecture
-from agent.api.storage import FileSystem
 from agent.engine.context import Context
 from agent.linux import efivars, mounts, probe
-from agent.subsystems.boot import fallback, firmware, names, tree, uki
+from agent.subsystems.boot import fallback, firmware, names, staging, tree, uki
 from agent.subsystems.boot.fallback import Moment
 
 BOOT = PurePosixPath("/boot")
@@ -30,11 +29,8 @@ def boot_order(context: Context) -> None:
     named = names.parse_uki(booted) if booted else None
     if booted and named and named.slot == names.uki_slot(index, side):
         uki.boot_by_default(booted)
-    esp = _esp(context)
-    if esp is None or esp.device_id is None:
-        return
     target = firmware.target_on(
-        context.device_path(esp.device_id),
+        staging.esp_device(context),
         label=names.directory(index, side),
         loader=names.loader_path(index, side, Architecture(os.uname().machine)),
     )
@@ -48,8 +44,7 @@ def fallback_files(context: Context) -> None:
     if side is None:
         return
     with mounted_esp(context) as root:
-        if root is not None:
-            fallback.replace(root, names.directory(context.facts.install_index, side))
+        fallback.replace(root, names.directory(context.facts.install_index, side))
 
 
 def withdraw(context: Context) -> None:
@@ -60,15 +55,11 @@ def withdraw(context: Context) -> None:
 
 
 @contextmanager
-def mounted_esp(context: Context) -> Iterator[Path | None]:
-    """The machine's ESP on a directory of our own; None when the configuration has none."""
-    esp = _esp(context)
-    if esp is None or esp.device_id is None:
-        yield None
-        return
+def mounted_esp(context: Context) -> Iterator[Path]:
+    """The machine's ESP on a directory of our own."""
     if mounts.at(ESP_DIRECTORY) is not None:
         mounts.unmount(ESP_DIRECTORY)
-    with mounts.mounted(context.device_path(esp.device_id), ESP_DIRECTORY) as root:
+    with mounts.mounted(staging.esp_device(context), ESP_DIRECTORY) as root:
         yield root
 
 
@@ -104,8 +95,3 @@ def _boot_device(context: Context) -> Path:
         and BOOT.is_relative_to(filesystem.mount_path)
     ]
     return context.device_path(max(holders)[1])
-
-
-def _esp(context: Context) -> FileSystem | None:
-    filesystems = context.configuration.storage.filesystems
-    return next((filesystem for filesystem in filesystems if filesystem.is_esp), None)

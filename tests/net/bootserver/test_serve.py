@@ -117,6 +117,21 @@ def test_an_installed_machine_is_reinstalled_only_once_it_is_granted(
         assert requests.get(url(own_server, "/config"), timeout=10).status_code == 409
 
 
+def test_a_group_by_serial_number_asks_ipxe_for_it_first(own_server: BootServer) -> None:
+    values = yaml.safe_load(own_server.settings_path.read_text())
+    group = {"match": {"serial": "LAB-*"}, "kernelArguments": ["lab=1"]}
+    own_server.settings_path.write_text(yaml.safe_dump(values | {"groups": [group]}))
+    own_server.declare()
+    with own_server.serving():
+        first = requests.get(f"{own_server.url}/ipxe/{MAC}", timeout=10).text
+        assert f"/ipxe/{MAC}?serial=${{serial:uristring}}" in first
+        assert "kernel" not in first
+        second = requests.get(f"{own_server.url}/ipxe/{MAC}?serial=LAB-7", timeout=10).text
+        assert " lab=1 || goto retry" in second
+        unnamed = requests.get(f"{own_server.url}/ipxe/{MAC}?serial=", timeout=10).text
+        assert " lab=1 || goto retry" in unnamed, "what was said once is remembered"
+
+
 def test_an_unknown_machine_is_recorded_and_gets_nothing(server: BootServer) -> None:
     script = requests.get(f"{server.url}/ipxe/{OTHER_MAC}", timeout=10)
     assert script.status_code == 200

@@ -273,8 +273,8 @@ def test_a_taken_port_says_who_must_act(tmp_path: Path) -> None:
 
 
 def test_a_missing_interface_says_who_must_act(tmp_path: Path) -> None:
-    with rack(tmp_path) as one:
+    with cable(tmp_path / "peer.log"):
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(TridentError, match="interface nope"):
-            DhcpServer("nope", SERVER, one.policy)
+            DhcpServer("nope", SERVER, proxy_policy(EFI))
         assert len(os.listdir("/proc/self/fd")) == before

@@ -238,6 +238,23 @@ def test_a_repeated_request_opens_no_second_transfer(server: Serving, talker: Ta
     assert server.server.active == 1
 
 
+def test_a_late_copy_of_the_request_does_not_disturb_its_transfer(
+    server: Serving, talker: Talker
+) -> None:
+    talker.ask("large")
+    copy = Request("large", "octet")
+    talker.say(Ack(1))
+    assert isinstance(talker.hear(), Data)
+    transfer = talker.peer
+    talker.peer = server.at
+    talker.say(copy)
+    talker.peer = transfer
+    talker.say(Ack(2))
+    third = talker.hear()
+    assert isinstance(third, Data)
+    assert (third.block, talker.peer) == (3, transfer)
+
+
 def test_a_new_request_from_the_same_port_replaces_the_old_transfer(
     root: Path, server: Serving, talker: Talker
 ) -> None:

@@ -53,6 +53,39 @@ def test_the_table_is_what_was_planned_to_the_byte(device: Path) -> None:
     assert made == wanted
 
 
+def test_a_disk_with_sectors_of_4096_bytes_is_laid_out_as_planned(tmp_path: Path) -> None:
+    image = sparse(tmp_path / "disk.img", 4096 * MIB)
+    argv = ["losetup", "--find", "--show", "--sector-size=4096", image]
+    device = Path(run(argv).stdout.strip())
+    try:
+        disk = planned(device)
+        assert disk.device.sector_bytes == 4096
+        table = partitions.write_table(disk, safety.identify(device))
+        assert table.sector_bytes == 4096
+        sizes = [entry.size_bytes for entry in table.partitions]
+        assert sizes == [partition.size_bytes for partition in disk.partitions]
+    finally:
+        run(["partx", "--delete", device], ok=(0, 1))
+        run(["losetup", "--detach", device])
+
+
+def test_what_an_old_installation_left_inside_a_new_partition_is_not_recognised(
+    tmp_path: Path, device: Path
+) -> None:
+    old = planned(device)
+    entry = partitions.write_table(old, safety.identify(device)).partitions[1]
+    with loop.attached(
+        tmp_path / "disk.img", offset_bytes=entry.start_bytes, size_bytes=entry.size_bytes
+    ) as partition:
+        mkfs.make("xfs", partition)
+        assert probe.signature(partition).filesystem == "xfs"
+    partitions.write_table(planned(device), safety.identify(device))
+    with loop.attached(
+        tmp_path / "disk.img", offset_bytes=entry.start_bytes, size_bytes=entry.size_bytes
+    ) as partition:
+        assert probe.signature(partition).filesystem is None
+
+
 def test_a_second_install_replaces_the_first_table(device: Path) -> None:
     first = planned(device)
     before = partitions.write_table(first, safety.identify(device))
@@ -132,6 +165,19 @@ def test_a_mounted_file_system_is_not_made_again(device: Path, tmp_path: Path) -
     with mounts.mounted(device, tmp_path / "mnt"), pytest.raises(TridentError) as caught:
         mkfs.make("ext4", device)
     assert "mounted" in caught.value.message
+
+
+def test_signatures_that_exclude_each_other_do_not_stop_an_install(device: Path) -> None:
+    mkfs.make("xfs", device)
+    with device.open("rb") as disk:
+        superblock = disk.read(512)
+    mkfs.make("ext4", device)
+    with device.open("r+b") as disk:
+        disk.write(superblock)
+    assert run(["blkid", "--probe", device], ok=(8,)).returncode == 8
+    assert probe.signature(device) == probe.Signature()
+    partitions.write_table(planned(device), safety.identify(device))
+    assert probe.signature(device).table_type == "gpt"
 
 
 def test_a_swap_area_is_recognised(device: Path) -> None:

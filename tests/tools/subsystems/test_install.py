@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -85,27 +87,39 @@ def clean_firmware() -> Iterator[None]:
     efivars.delete("LoaderEntryDefault", efivars.LOADER_GUID)
 
 
+@pytest.fixture(scope="module")
+def grub_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample_image.build(tmp_path_factory.mktemp("grub"), sample_image.GRUB_ESP, uki=False)
+
+
+@pytest.fixture(scope="module")
+def uki_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample_image.build(tmp_path_factory.mktemp("uki"), sample_image.UKI_ESP, uki=True)
+
+
+@dataclass
+class Workshop:
+    """Makes the contexts of one test, each with a newroot of its own."""
+
+    directory: Path
+    disk: Path
+    stack: ExitStack
+
+    def context(self, image: Path, *, esp: str = "64M") -> Context:
+        text = CONFIGURATION.format(disk=self.disk, image=image, esp=esp)
+        source = self.stack.enter_context(open_source(f"file://{image}"))
+        return Context(
+            load.load(text),
+            ServicingType.CLEAN_INSTALL,
+            image=reader.open_image(source, None),
+            newroot=Path(tempfile.mkdtemp(dir=self.directory)),
+        )
+
+
 @pytest.fixture
-def opened() -> Iterator[ExitStack]:
+def workshop(tmp_path: Path, disk: Path) -> Iterator[Workshop]:
     with ExitStack() as stack:
-        yield stack
-
-
-def make_context(
-    tmp_path: Path, disk: Path, stack: ExitStack, *, uki: bool = False, esp: str = "64M"
-) -> Context:
-    files = sample_image.UKI_ESP if uki else sample_image.GRUB_ESP
-    image_file = sample_image.build(tmp_path, files, uki=uki)
-    configuration = load.load(CONFIGURATION.format(disk=disk, image=image_file, esp=esp))
-    source = stack.enter_context(open_source(f"file://{image_file}"))
-    root = tmp_path / "newroot"
-    root.mkdir()
-    return Context(
-        configuration,
-        ServicingType.CLEAN_INSTALL,
-        image=reader.open_image(source, None),
-        newroot=root,
-    )
+        yield Workshop(tmp_path, disk, stack)
 
 
 def planned(context: Context) -> Plan:
@@ -125,14 +139,21 @@ def install(context: Context, install_plan: Plan) -> list[str]:
     return reporter.done
 
 
+def partition(context: Context) -> None:
+    """Only the partitions, and the file system on one of them."""
+    wanted = ("storage/partitions/os", "storage/filesystem/srv")
+    steps = [step for step in planned(context).steps if step.name in wanted]
+    execute(steps, context, Silent())
+
+
 def test_a_grub_image_is_installed_and_the_firmware_boots_it_next(
-    tmp_path: Path, disk: Path, opened: ExitStack, clean_firmware: None
+    workshop: Workshop, disk: Path, grub_image: Path, clean_firmware: None
 ) -> None:
-    context = make_context(tmp_path, disk, opened)
+    context = workshop.context(grub_image)
     install_plan = planned(context)
     assert f"destroy {disk} (" in install_plan.to_text()
     done = install(context, install_plan)
-    assert done[0] == "boot/variables"
+    assert done[:2] == ["boot/variables", "boot/rehearsal"]
     assert done[-2:] == ["boot/entries", "boot/fallback"]
 
     table = gpt.read(disk)
@@ -170,12 +191,11 @@ def test_a_grub_image_is_installed_and_the_firmware_boots_it_next(
 
 
 def test_installing_again_replaces_the_entry_and_the_disk(
-    tmp_path: Path, disk: Path, opened: ExitStack, clean_firmware: None
+    workshop: Workshop, grub_image: Path, uki_image: Path, clean_firmware: None
 ) -> None:
-    (tmp_path / "second").mkdir()
-    first = make_context(tmp_path, disk, opened)
+    first = workshop.context(grub_image)
     install(first, planned(first))
-    second = make_context(tmp_path / "second", disk, opened, uki=True)
+    second = workshop.context(uki_image)
     install(second, planned(second))
     state = bootvars.read()
     (entry,) = state.labelled("AZLA")
@@ -185,9 +205,9 @@ def test_installing_again_replaces_the_entry_and_the_disk(
 
 
 def test_a_uki_gets_its_name_and_becomes_the_default(
-    tmp_path: Path, disk: Path, opened: ExitStack, clean_firmware: None
+    workshop: Workshop, uki_image: Path, clean_firmware: None
 ) -> None:
-    context = make_context(tmp_path, disk, opened, uki=True)
+    context = workshop.context(uki_image)
     install(context, planned(context))
     with newroot.mounted(context) as root:
         esp = root / "boot/efi"
@@ -202,10 +222,10 @@ def test_a_uki_gets_its_name_and_becomes_the_default(
 
 
 def test_a_disk_in_use_is_refused_and_keeps_its_table(
-    tmp_path: Path, disk: Path, opened: ExitStack, clean_firmware: None
+    tmp_path: Path, workshop: Workshop, disk: Path, grub_image: Path
 ) -> None:
-    context = make_context(tmp_path, disk, opened)
-    install(context, planned(context))
+    context = workshop.context(grub_image)
+    partition(context)
     before = gpt.read(disk)
     with (
         mounts.mounted(context.facts.partition_paths["srv"], tmp_path / "busy"),
@@ -217,10 +237,10 @@ def test_a_disk_in_use_is_refused_and_keeps_its_table(
 
 
 def test_a_disk_that_is_mounted_after_the_check_is_refused_just_before_the_write(
-    tmp_path: Path, disk: Path, opened: ExitStack, clean_firmware: None
+    tmp_path: Path, workshop: Workshop, disk: Path, grub_image: Path
 ) -> None:
-    context = make_context(tmp_path, disk, opened)
-    install(context, planned(context))
+    context = workshop.context(grub_image)
+    partition(context)
     before = gpt.read(disk)
     again = planned(context)
     with (
@@ -232,11 +252,11 @@ def test_a_disk_that_is_mounted_after_the_check_is_refused_just_before_the_write
 
 
 def test_a_disk_with_another_table_than_the_checked_one_is_refused(
-    tmp_path: Path, disk: Path, opened: ExitStack, clean_firmware: None
+    tmp_path: Path, workshop: Workshop, disk: Path, grub_image: Path
 ) -> None:
-    context = make_context(tmp_path, disk, opened)
+    context = workshop.context(grub_image)
     stale = planned(context)
-    install(context, planned(context))
+    partition(context)
     before = gpt.read(disk)
     with pytest.raises(TridentError, match="no longer the disk that was checked: table uuid was"):
         execute(stale.phase(Phase.CREATE), context, Silent())
@@ -244,13 +264,25 @@ def test_a_disk_with_another_table_than_the_checked_one_is_refused(
 
 
 def test_an_esp_that_is_too_small_is_refused_and_no_entry_is_made(
-    tmp_path: Path, disk: Path, opened: ExitStack, clean_firmware: None
+    workshop: Workshop, disk: Path, uki_image: Path, clean_firmware: None
 ) -> None:
-    context = make_context(tmp_path, disk, opened, uki=True, esp="1M")
+    context = workshop.context(uki_image, esp="1M")
     before = bootvars.read()
-    with pytest.raises(TridentError, match="the EFI system partition is too full") as caught:
+    table_before = probe.signature(disk).table_uuid
+    with pytest.raises(TridentError, match="the EFI system partition is too small") as caught:
         install(context, planned(context))
     assert int(caught.value.fields["neededBytes"]) > int(caught.value.fields["availableBytes"])
+    assert bootvars.read() == before
+    assert probe.signature(disk).table_uuid == table_before, "the disk was not touched"
+
+
+def test_an_esp_without_room_for_both_copies_keeps_the_boot_entries(
+    workshop: Workshop, uki_image: Path, clean_firmware: None
+) -> None:
+    context = workshop.context(uki_image, esp="1220K")
+    before = bootvars.read()
+    with pytest.raises(TridentError, match="the EFI system partition is too full"):
+        install(context, planned(context))
     assert bootvars.read() == before
     with newroot.mounted(context) as root:
         assert [path for path in (root / "boot/efi").rglob("*") if path.is_file()] == []

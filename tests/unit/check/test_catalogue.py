@@ -13,7 +13,7 @@ from tests.kit.raised import errors, rules
 from tests.kit.reference_tables import FOLDER, PAGES
 
 BAD = Path(__file__).parents[2] / "data/hc/bad"
-RULES = catalogue.GRAPH | catalogue.STATIC | catalogue.WARNINGS | catalogue.DYNAMIC
+RULES = {*catalogue.GRAPH, *catalogue.STATIC, *catalogue.WARNINGS, *catalogue.DYNAMIC}
 COMPUTED = {
     "agent/api/load.py",
     "agent/check/findings.py",
@@ -47,7 +47,7 @@ def test_every_rule_that_is_named_is_in_a_table() -> None:
 
 def test_no_table_names_what_is_not_raised() -> None:
     raised = {item.code for item in [*errors(), *rules()]}
-    tables = {code for codes in ERRORS.values() for code in codes} | RULES.keys()
+    tables = {code for codes in ERRORS.values() for code in codes} | RULES
     assert tables - raised == set()
 
 

@@ -1,6 +1,7 @@
 """The storage graph: sizes of what stands on what."""
 
 import pytest
+from pydantic import JsonValue
 
 from agent.api.load import load
 from agent.api.yamltext import dump
@@ -12,7 +13,7 @@ MIB = 1 << 20
 
 def graph(level: str = "raid1", members: int = 4, size: str = "64M") -> StorageGraph:
     names = [f"m{i}" for i in range(members)]
-    partitions = [{"id": name, "size": size} for name in [*names, "a", "b"]]
+    partitions: list[JsonValue] = [{"id": name, "size": size} for name in [*names, "a", "b"]]
     return storage_graph(
         load(
             dump(

@@ -299,10 +299,8 @@ STORAGE: list[tuple[str, str, Edit]] = [
         "storage.verity[0]",
         both(
             verity,
-            lambda d: (
-                filesystems(d)[1].update(deviceId="spare-9")
-                or parts(d).append(partition("spare-9", "root"))
-            ),
+            lambda d: filesystems(d)[1].update(deviceId="spare-9"),
+            lambda d: parts(d).append(partition("spare-9", "root")),
         ),
     ),
     (
@@ -455,9 +453,9 @@ REST: list[tuple[str, str, Edit]] = [
     (
         "datastore-path-not-in-known-volume",
         "trident.datastorePath",
-        lambda d: (
-            filesystems(d).append({"source": "new", "type": "tmpfs", "mountPoint": "/t"})
-            or d.update(trident={"datastorePath": "/t/datastore.sqlite"})
+        both(
+            lambda d: filesystems(d).append({"source": "new", "type": "tmpfs", "mountPoint": "/t"}),
+            lambda d: d.update(trident={"datastorePath": "/t/datastore.sqlite"}),
         ),
     ),
     (

@@ -80,3 +80,10 @@ def test_guest_commands_by_status_and_output():
     assert "ended with 1" in str(checks.guest(command, Answer(1, "yes")))
     assert "printed no" in str(checks.guest(command, Answer(0, "")))
     assert "printed /no/" in str(checks.guest(command, Answer(0, "yes no")))
+
+
+def test_the_firmware_started_these_entries_and_no_others():
+    titles = ("UEFI PXEv4 (MAC:52)", "AZLA")
+    assert checks.started(scenario.Started(titles=("PXEv4", "^AZLA$")), titles) is None
+    assert "PXEv4" in str(checks.started(scenario.Started(titles=("^AZLA$",)), titles))
+    assert "nothing" in str(checks.started(scenario.Started(titles=("AZLA",)), ()))

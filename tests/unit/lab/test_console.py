@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from lab.console import Answer, Console, find_crash, parse_transfer
 from lab.errors import InfrastructureFailed, ScenarioFailed
+from lab.serial import SerialLine
+
+
+def console_of(log: Path) -> Console:
+    return Console(SerialLine(log.parent / "none", log))
 
 
 def transfer(output: bytes, status: int = 0) -> str:
@@ -53,11 +59,11 @@ def test_only_the_kernels_own_crashes_count_as_crashes(line: str, is_crash: bool
 def test_terminal_escapes_and_carriage_returns_are_left_out(tmp_path: Path):
     log = tmp_path / "log"
     log.write_bytes(b"\x1b[2J\x1b[01;01H\x1b[=3h>>Start \x1b[0mPXE\r\n")
-    assert ">>Start PXE\n" in Console(log, tmp_path / "none").text()
+    assert ">>Start PXE\n" in console_of(log).text()
 
 
 def test_waiting_ends_at_the_limit_and_names_the_pattern(tmp_path: Path):
-    console = Console(tmp_path / "log", tmp_path / "none")
+    console = console_of(tmp_path / "log")
     with pytest.raises(ScenarioFailed, match="login"):
         console.wait_for("login:", limit_s=0.01)
 
@@ -66,9 +72,25 @@ def test_waiting_ends_at_once_when_the_kernel_crashes(tmp_path: Path):
     log = tmp_path / "log"
     log.write_text("Oops: 0002 [#1]\n")
     with pytest.raises(InfrastructureFailed, match="0002"):
-        Console(log, tmp_path / "none").wait_for("login:", limit_s=60)
+        console_of(log).wait_for("login:", limit_s=60)
 
 
 def test_typing_at_a_machine_that_is_off_is_refused(tmp_path: Path):
     with pytest.raises(InfrastructureFailed, match="type"):
-        Console(tmp_path / "log", tmp_path / "none").type("hello\r")
+        console_of(tmp_path / "log").type("hello\r")
+
+
+def test_all_that_comes_down_the_line_is_logged_once_and_input_is_kept_until_read(tmp_path: Path):
+    line = SerialLine(tmp_path / "serial", tmp_path / "log")
+    printed = bytes(range(256)) * 800
+    line.open()
+    machine = os.open(line.output, os.O_WRONLY)
+    keyboard = os.open(line.input, os.O_RDWR)
+    for start in range(0, len(printed), 3):
+        os.write(machine, printed[start : start + 3])
+    line.type(b"typed")
+    line.close()
+    assert (tmp_path / "log").read_bytes() == printed
+    assert os.read(keyboard, 100) == b"typed"
+    os.close(machine)
+    os.close(keyboard)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lab import qemu
 from lab.firmware import Firmware
 
-WIRING = qemu.Wiring(Path("/n.fd"), Path("/s.log"), Path("/s.sock"), Path("/q.sock"))
+WIRING = qemu.Wiring(Path("/n.fd"), Path("/s"), Path("/q.sock"))
 HARDWARE = qemu.Hardware(
     name="m",
     uuid="6f7d3c1e-5f0b-4e55-9f0e-2a1d7c0e77ab",

@@ -117,6 +117,13 @@ def test_a_full_esp_is_refused_with_the_numbers(tmp_path: Path) -> None:
     esp.require_room(tmp_path, [BootFile("EFI/AZLA/bootx64.efi", huge)], freed=[huge])
 
 
+def test_boot_files_larger_than_the_partition_are_refused_before_it_exists() -> None:
+    files = [BootFile("a", bytes(1000)), BootFile("b", bytes(24))]
+    esp.require_capacity(1024, files)
+    with pytest.raises(TridentError, match="is too small: the boot files need 1024 bytes, 1023"):
+        esp.require_capacity(1023, files)
+
+
 def test_copying_replaces_the_directory_and_touches_no_other(tmp_path: Path) -> None:
     image = tree(tmp_path / "image", "new")
     target = tree(

@@ -1,0 +1,81 @@
+"""Reports: what a run leaves behind, and that every key of a scenario does something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic.alias_generators import to_camel
+
+from lab import demo, report, scenario, steps, suite, verify
+from lab.firmware import BootEntry, Nvram
+from lab.record import Event
+from lab.report import MachineReport, Output, Report, Result, StepTime, Verdict
+from lab.session import event_line
+
+EVENT = Event(id=3, time="2026-01-01T10:20:30.123Z", source="dhcp", event="ack", detail={})
+
+
+def told(result: Result) -> Report:
+    machine = MachineReport(
+        name="demo",
+        mac="52:54:00:77:00:d0",
+        state="provisioned",
+        host_status="servicingState: provisioned\n",
+        timeline=(EVENT,),
+        nvram=Nvram((5,), None, (BootEntry(5, "AZLA", "HD()"),)),
+        started=("UEFI PXEv4", "AZLA"),
+        serial_log="serial.log",
+    )
+    return Report(
+        "demo",
+        "2026-01-01T10:00:00+00:00",
+        result=result,
+        seconds=61.0,
+        steps=[StepTime("powerOn", 0.5), StepTime("wait", 60.0)],
+        outputs=[Output("demo", "trident get status", 0, "servicingState: provisioned\n")],
+        verdicts=[Verdict("{}", None)],
+        machines=[machine],
+    )
+
+
+def test_the_demonstrations_report_has_what_was_found_at_its_top_level(tmp_path: Path):
+    report.write(tmp_path / "new" / "report.json", demo.to_json(told(Result.PASSED)))
+    read = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert read["result"] == "provisioned"
+    assert read["hostStatus"] == "servicingState: provisioned\n"
+    assert read["bootEntries"]["bootOrder"] == ["0005"]
+    assert read["timeline"][0]["event"] == "ack"
+
+
+def test_a_demonstration_that_failed_does_not_say_provisioned():
+    assert demo.to_json(told(Result.FAILED))["result"] == "failed"
+    assert demo.to_json(Report("demo", "now"))["hostStatus"] is None
+
+
+def test_the_story_ends_with_timeline_boot_entries_and_status():
+    text = demo.summary(demo.to_json(told(Result.PASSED)))
+    assert "10:20:30.123  dhcp     ack" in text
+    assert "Boot0005  AZLA" in text
+    assert "servicingState: provisioned" in text
+
+
+def test_the_demonstration_is_a_scenario():
+    assert scenario.load(Path("lab/files/demo.yaml")).steps
+
+
+def test_every_step_and_every_expectation_has_its_function():
+    assert set(steps.VERBS) == {to_camel(name) for name in scenario.Step.model_fields}
+    assert set(verify.KEYS) == {to_camel(name) for name in scenario.Expectation.model_fields}
+
+
+def test_figures_are_the_waits_and_the_firmware_starts():
+    assert suite.figures(told(Result.PASSED)) == "waits 60 s; firmware starts 2"
+
+
+def test_an_event_is_told_in_one_line_without_what_repeats_itself():
+    detail = {"run": "0f", "sequence": 3, "step": "storage/image/root-a", "text": "x" * 300}
+    line = event_line(EVENT.model_copy(update={"detail": detail}))
+    assert line.startswith("dhcp  ack step=storage/image/root-a text=xxx")
+    assert "run=" not in line
+    assert len(line) <= 140
