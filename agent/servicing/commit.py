@@ -253,8 +253,17 @@ def settle_boot_order(context: Context) -> None:
 
 
 def end_trial(context: Context) -> None:
-    """Take away what would restart a system that was not committed; nothing when it is gone."""
-    if trial.withdraw(context.newroot) and context.newroot == Path("/"):
+    """Take away what would restart a system that was not committed; nothing when it is gone.
+
+    On a root that is read-only the timer is stopped at every boot.
+    """
+    if not trial.present(context.newroot):
+        return
+    try:
+        trial.withdraw(context.newroot)
+    except OSError as error:
+        log.error("the deadline of the update could not be removed: %s", error)
+    if context.newroot == Path("/"):
         systemd.stop(trial.TIMER)
 
 

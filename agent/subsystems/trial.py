@@ -39,7 +39,6 @@ SuccessAction=reboot-force
 
 [Service]
 Type=oneshot
-StandardOutput=journal+console
 """
 
 
@@ -105,17 +104,17 @@ def planted(*, watchdog: bool) -> tuple[Path, ...]:
     return (*units, _WATCHDOG) if watchdog else units
 
 
-def withdraw(root: Path) -> bool:
-    """Take all of it out of the system below `root`; whether anything was there.
+def present(root: Path) -> tuple[Path, ...]:
+    """What of it is in the system below `root`, the link that starts the timer before the timer."""
+    paths = (root / path for path in reversed(planted(watchdog=True)))
+    return tuple(path for path in paths if path.is_symlink() or path.exists())
 
-    The link that starts the timer goes first. A timer that runs is the caller's to stop.
-    """
-    there = [root / path for path in reversed(planted(watchdog=True))]
-    there = [path for path in there if path.is_symlink() or path.exists()]
-    for path in there:
+
+def withdraw(root: Path) -> None:
+    """Take all of it out of the system below `root`. A timer that runs is the caller's to stop."""
+    for path in present(root):
         path.unlink()
         files.sync_directory(path.parent)
-    return bool(there)
 
 
 def _longest_check_s(checks: Health) -> int:

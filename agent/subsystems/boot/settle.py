@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from agent.api.parttypes import Architecture
 from agent.engine.context import Context
-from agent.linux import efivars, mounts, probe
+from agent.linux import efivars, probe
 from agent.subsystems.boot import fallback, firmware, names, staging, tree, uki
 from agent.subsystems.boot.fallback import Moment
 
 BOOT = PurePosixPath("/boot")
-ESP_DIRECTORY = Path("/run/trident/esp")
 
 
 def boot_order(context: Context) -> None:
@@ -43,7 +40,7 @@ def fallback_files(context: Context) -> None:
     side = fallback.source(Moment.UPDATE_COMMIT, mode, context.target_volume)
     if side is None:
         return
-    with mounted_esp(context) as root:
+    with staging.mounted_esp(context) as root:
         fallback.replace(root, names.directory(context.facts.install_index, side))
 
 
@@ -52,15 +49,6 @@ def withdraw(context: Context) -> None:
     if efivars.DIRECTORY.is_dir():
         firmware.withdraw(names.directory(context.facts.install_index, context.target_volume))
         uki.forget_once()
-
-
-@contextmanager
-def mounted_esp(context: Context) -> Iterator[Path]:
-    """The machine's ESP on a directory of our own."""
-    if mounts.at(ESP_DIRECTORY) is not None:
-        mounts.unmount(ESP_DIRECTORY)
-    with mounts.mounted(staging.esp_device(context), ESP_DIRECTORY) as root:
-        yield root
 
 
 def missing_boot_files(esp: Path, context: Context) -> str | None:

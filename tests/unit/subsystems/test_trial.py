@@ -75,9 +75,11 @@ def test_a_host_without_a_watchdog_gets_none(tmp_path: Path) -> None:
 
 def test_commit_takes_everything_away_once(tmp_path: Path) -> None:
     root = planted(tmp_path, tmp_path)
-    assert trial.withdraw(root)
+    assert len(trial.present(root)) == 4
+    trial.withdraw(root)
+    assert trial.present(root) == ()
     assert [path for path in (root / "etc").rglob("*") if not path.is_dir()] == []
-    assert not trial.withdraw(root)
+    trial.withdraw(root)
 
 
 def test_staging_again_plants_the_same(tmp_path: Path) -> None:
