@@ -28,16 +28,16 @@ class OsImage:
     """SHA-384 of the COSI file's metadata.json: what a Host Configuration names."""
 
 
-def live() -> Path:
-    """The folder of the servicing image set, built or from the cache. Needs root."""
-    folder = paths.build("lab") / "live"
-    _iso("live", "--output", str(folder))
-    return folder
+def live(folder: Path) -> Path:
+    """The servicing image set, built or from the cache, in `folder`/live. Needs root."""
+    images = folder / "live"
+    _iso("live", "--output", str(images))
+    return images
 
 
-def os_image(bootloader: Bootloader, version: str) -> OsImage:
-    """A sample OS image, built or from the cache. Needs root."""
-    raw = paths.build("lab") / f"os-{bootloader}-{version}.raw"
+def os_image(bootloader: Bootloader, version: str, folder: Path) -> OsImage:
+    """A sample OS image, built or from the cache; its raw disk in `folder`. Needs root."""
+    raw = folder / f"os-{bootloader}-{version}.raw"
     _iso("os-image", "--variant", bootloader, "--version", version, "--output", str(raw))
     cosi = _cosi_of(raw)
     return OsImage(raw, cosi, metadata_sha384(cosi))

@@ -22,6 +22,7 @@ from lab.serial import SerialLine
 _CRASH = re.compile(r"Oops:|\bBUG:|Kernel panic|general protection fault|soft lockup")
 _NOT_THE_HARDWARE = re.compile(r"Attempted to kill init|Unable to mount root|No working init|sysrq")
 _ESCAPES = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cDEHM])")
+_STOPPED = re.compile(r"trident: STOPPED: (.*)")
 _TRANSFERS = 3
 _ASK_EVERY = 20
 """Polls between two questions whether a shell is there."""
@@ -90,16 +91,20 @@ class Console:
         if crash is not None:
             raise InfrastructureFailed(f"the guest's kernel crashed: {crash}")
 
-    def wait_for_shell(self, limit_s: float) -> None:
-        """Wait until a root shell answers on the line; it is asked every few seconds."""
+    def wait_for_shell(self, limit_s: float, *, since: int = 0) -> None:
+        """Wait until a root shell answers on the line; it is asked every few seconds.
+
+        Raises ScenarioFailed at once when the servicing image gave up after byte `since`.
+        """
         mark = secrets.token_hex(6)
         offset = self.size()
-        question = f"\r stty -echo; dmesg -n 1; echo sh'ell'-{mark}\r"
+        question = f"\r stty -echo; dmesg -n 1; echo; echo sh'ell'-{mark}\r"
         answer = re.compile(rf"^shell-{mark}$", re.MULTILINE)
         asked = itertools.count()
 
         def answers() -> bool:
             self.raise_crash(offset)
+            self.raise_stopped(since)
             if answer.search(self.text(offset)):
                 return True
             if next(asked) % _ASK_EVERY == 0:
@@ -107,6 +112,12 @@ class Console:
             return False
 
         waiting.until(answers, limit_s=limit_s, what="a shell on the serial console")
+
+    def raise_stopped(self, offset: int) -> None:
+        """Raises ScenarioFailed when the servicing image's initrd said that it gave up."""
+        stopped = _STOPPED.search(self.text(offset))
+        if stopped:
+            raise ScenarioFailed(f"the servicing image gave up: {stopped[1]}")
 
     def run(self, command: str, *, limit_s: float) -> Answer:
         """Run a shell command in the guest and return its status and output (at most 256 KiB).
@@ -121,7 +132,7 @@ class Console:
             self.type(f" printf %s '{piece}' >>{store}.b64\r")
         self.type(
             f" base64 -d {store}.b64 >{store}.sh; sh {store}.sh </dev/null >{store}.out 2>&1;"
-            f" echo $? >{store}.rc; echo do'ne'-{mark}\r"
+            f" echo $? >{store}.rc; echo; echo do'ne'-{mark}\r"
         )
         self.wait_for(rf"(?m)^done-{mark}$", limit_s=limit_s, offset=offset)
         for attempt in range(_TRANSFERS):
@@ -135,7 +146,7 @@ class Console:
         offset = self.size()
         self.type(
             f" echo; echo be'gin'-{mark}; cat {store}.rc; sha256sum <{store}.out;"
-            f" head -c 262144 {store}.out | base64 -w 76; echo en'd'-{mark}\r"
+            f" head -c 262144 {store}.out | base64 -w 76; echo; echo en'd'-{mark}\r"
         )
         pattern = rf"(?ms)^begin-{mark}\n(.*?)^end-{mark}$"
         found = self.wait_for(pattern, limit_s=_TRANSFER_LIMIT_S, offset=offset)

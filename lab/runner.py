@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -123,3 +124,4 @@ def _remove_disks(folder: Path) -> None:
     for pattern in ("*/*.raw", "*/*.qcow2", "files/*.cosi"):
         for path in folder.glob(pattern):
             path.unlink()
+    shutil.rmtree(folder / "images", ignore_errors=True)

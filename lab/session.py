@@ -173,7 +173,7 @@ class Session:
             return self._record_holds(bench, condition)
 
         if condition.shell:
-            bench.machine.console.wait_for_shell(condition.limit_seconds)
+            bench.machine.console.wait_for_shell(condition.limit_seconds, since=offset)
             return
         what = condition.model_dump_json(by_alias=True, exclude_none=True)
         self.until(bench, holds, limit_s=condition.limit_seconds, what=what)
@@ -182,7 +182,7 @@ class Session:
         """Run a command in the root shell on the serial console, which may have to come up."""
         bench = self.bench(command.machine)
         console = bench.machine.console
-        console.wait_for_shell(_SHELL_LIMIT_S)
+        console.wait_for_shell(_SHELL_LIMIT_S, since=bench.machine.power_on_offset)
         answer = console.run(command.command, limit_s=command.limit_seconds)
         output = Output(bench.spec.name, command.command, answer.status, answer.output)
         self.outputs.append(output)
@@ -237,6 +237,7 @@ class Session:
 
     def _record_holds(self, bench: Bench, condition: scenario.Condition) -> bool:
         record = bench.record
+        bench.machine.console.raise_stopped(bench.machine.power_on_offset)
         if record is None:
             return False
         if record.state == "failed" and condition.state != "failed":

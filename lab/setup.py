@@ -38,15 +38,15 @@ def session(
     Holds the machine-wide VM lock. Needs root. Raises LabError, TridentError.
     """
     narrator.say("images: built, or taken from the cache")
-    live = artifacts.live()
+    shutil.rmtree(folder, ignore_errors=True)
+    files, state, sources = folder / "files", folder / "state", folder / "images"
+    for each in (folder, files, state, sources):
+        each.mkdir(parents=True)
+    live = artifacts.live(sources)
     images = {
-        name: artifacts.os_image(image.bootloader, image.version)
+        name: artifacts.os_image(image.bootloader, image.version, sources)
         for name, image in wanted.images.items()
     }
-    shutil.rmtree(folder, ignore_errors=True)
-    files, state = folder / "files", folder / "state"
-    for each in (folder, files, state):
-        each.mkdir(parents=True)
     configuration = server.settings(
         live,
         files,

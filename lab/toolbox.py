@@ -57,10 +57,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run pytest in the toolbox; its exit status. Needs root. Raises LabError."""
     narrator = Narrator()
     narrator.say("toolbox: images, built or taken from the cache")
-    live = artifacts.live()
     folder = paths.build("lab/toolbox")
     shutil.rmtree(folder)
     folder.mkdir()
+    live = artifacts.live(folder)
     hardware = _hardware(live, folder)
     with (
         lock.virtual_machines(),
@@ -140,4 +140,5 @@ def _results(folder: Path, narrator: Narrator) -> int:
         narrator.say(f"toolbox: {line}")
     for name in _SPARES:
         (folder / name).unlink()
+    shutil.rmtree(folder / "live")
     return status
