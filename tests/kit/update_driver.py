@@ -33,6 +33,7 @@ from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import mounts, probe
 from agent.linux.run import run
 from agent.servicing import commit, rollback, update
+from agent.servicing.interruption import raise_on_signals
 from agent.servicing.operation import Operation, Outcome
 from agent.servicing.subsystems import Subsystems, final_status
 from agent.subsystems.boot import names
@@ -288,6 +289,7 @@ def perform(work: Path, verb: str, arguments: list[str]) -> Outcome | None:
 
 
 def main() -> None:
+    raise_on_signals()
     work, verb, arguments = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     try:
         outcome = perform(work, verb, arguments)

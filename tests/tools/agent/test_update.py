@@ -317,6 +317,25 @@ def test_a_system_that_does_not_come_up_is_reported_by_the_old_one(work: Path) -
     ], "\n".join(output)
 
 
+def test_an_update_that_is_told_to_stop_lets_go_and_says_so(work: Path) -> None:
+    """F10: SIGTERM, while a script of the operator runs."""
+    slow = {"name": "slow", "runOn": ["all"], "content": f"touch {work}/runs; sleep 250"}
+    v2 = configure(work, "v2", scripts={"postProvision": [slow]})
+    driver = f"{sys.executable} -m tests.kit.update_driver {work} update stage,finalize"
+    told = f"{driver} & p=$!; until test -e {work}/runs; do sleep 0.05; done; kill $p; wait $p"
+    output = drive(work, v2, f"sh {told}", "power-on", "commit")
+    assert "refused servicing/interrupted stopped by SIGTERM" in "\n".join(output)
+    assert ends(output)[-3:] == [
+        "update provisioned None volume-a stay left []",
+        "power-on provisioned None volume-a stay left []",
+        "commit provisioned None volume-a stay left []",
+    ], "\n".join(output)
+    last = rows(work)[-1]
+    assert isinstance(last.last_error, dict)
+    assert last.last_error["error"] == "interrupted"
+    assert last.overwritten_volume is AbVolume.B
+
+
 def test_an_update_is_refused_until_the_last_one_was_committed(work: Path) -> None:
     output = drive(
         work,
