@@ -3,12 +3,10 @@
 Field order is the order of the dumped document.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Final, Literal, TypeGuard
+from typing import Annotated, Final, Literal, Self, TypeGuard
 
 from pydantic import ConfigDict, Discriminator, Field, JsonValue, RootModel, Tag, model_validator
 
@@ -75,7 +73,7 @@ class Script(Model):
     """Added to the script's environment."""
 
     @model_validator(mode="after")
-    def _one_source(self) -> Script:
+    def _one_source(self) -> Self:
         if (self.content is None) == (self.path is None):
             raise ValueError("a script has either 'content' or 'path'")
         return self

@@ -1,7 +1,5 @@
 """The `os` and `managementOs` sections of the Host Configuration."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Literal

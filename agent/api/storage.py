@@ -4,11 +4,9 @@ Models only say what a document may look like; whether its parts fit together is
 `agent.check`. Device ids are names within the document, unique across all kinds of devices.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 from uuid import UUID
 
 from pydantic import (
@@ -237,7 +235,7 @@ class FileSystem(Model):
     """Whether this is the ESP: if at /boot/efi, always, or never."""
 
     @model_validator(mode="after")
-    def _coherent(self) -> FileSystem:
+    def _coherent(self) -> Self:
         allowed = _TYPES[self.source]
         if self.type is not None and self.type not in allowed:
             if not allowed:
