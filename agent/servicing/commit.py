@@ -32,6 +32,10 @@ from agent.subsystems import health, trial
 from agent.subsystems.boot import firmware, names, settle
 
 NAME = "commit"
+_RETURNED = (
+    "the new system did not start, or was not committed in time: see its console; the host runs "
+    "what it ran before"
+)
 
 log = logging.getLogger(__name__)
 
@@ -201,13 +205,14 @@ class _Commit:
 
 def require_root_booted(context: Context) -> None:
     """Raise the reboot check's error unless / is on the device that was installed or updated."""
-    hint = "correct the boot order in the firmware, or install again"
-    if context.servicing is not ServicingType.CLEAN_INSTALL:
-        hint = (
-            "the new system did not start, or was not committed in time: see its console; the host "
-            "runs what it ran before"
-        )
-    booted.require_booted(context, verdicts.reboot_check(context.servicing), hint)
+    match context.servicing:
+        case ServicingType.CLEAN_INSTALL:
+            hint = "correct the boot order in the firmware, or install again"
+            booted.require_booted(context, "clean-install-reboot-check", hint)
+        case ServicingType.AB_UPDATE:
+            booted.require_booted(context, "ab-update-reboot-check", _RETURNED)
+        case _:
+            booted.require_booted(context, "manual-rollback-reboot-check", _RETURNED)
 
 
 def refuse_unhealthy(context: Context) -> None:

@@ -44,7 +44,7 @@ def require_updatable(status: HostStatus) -> None:
     if status.servicing_state in _UPDATABLE:
         return
     raise TridentError(
-        Kind.SERVICING,
+        Kind.INTERNAL,
         "unexpected-servicing-state",
         f"the host is in the state {status.servicing_state}, which must end first",
         hint="reboot the host; if that was done, see why `trident commit` failed "

@@ -36,11 +36,6 @@ _SERVICING = {
     ServicingState.MANUAL_ROLLBACK_AB_STAGED: ServicingType.MANUAL_ROLLBACK_AB,
     ServicingState.MANUAL_ROLLBACK_AB_FINALIZED: ServicingType.MANUAL_ROLLBACK_AB,
 }
-_REBOOT_CHECKS = {
-    ServicingType.CLEAN_INSTALL: "clean-install-reboot-check",
-    ServicingType.AB_UPDATE: "ab-update-reboot-check",
-    ServicingType.MANUAL_ROLLBACK_AB: "manual-rollback-reboot-check",
-}
 
 
 def servicing_of(state: ServicingState) -> ServicingType:
@@ -69,11 +64,6 @@ def judge(state: ServicingState, booted: Booted) -> Verdict:
             return Verdict.SETTLED if target else Verdict.NOTHING
         case _:
             return Verdict.NOTHING
-
-
-def reboot_check(servicing: ServicingType) -> str:
-    """The code of the error that another root was booted than expected."""
-    return _REBOOT_CHECKS[servicing]
 
 
 def unchanged(status: HostStatus) -> HostStatus:

@@ -11,6 +11,7 @@ from agent.engine.context import Context
 from agent.linux import block
 from agent.subsystems.storage import filesystems, safety
 from agent.subsystems.storage.image_match import Match
+from agent.subsystems.storage.layout import dynamic_error
 
 
 def checked_sizes(context: Context, matches: Sequence[Match]) -> dict[str, int]:
@@ -60,12 +61,11 @@ def _is_device(path: Path) -> bool:
 def _require_unused(device_id: str, path: Path) -> None:
     reasons = list(_users(path))
     if reasons:
-        raise TridentError(
-            Kind.SERVICING,
+        raise dynamic_error(
             "disk-in-use",
             f"'{device_id}' is to be overwritten but in use: {'; '.join(reasons)}",
-            hint="unmount it, stop what is built on it, then start the update again",
-            fields={"path": str(path)},
+            "unmount it, stop what is built on it, then start the update again",
+            path=str(path),
         )
 
 

@@ -345,7 +345,7 @@ def test_an_update_is_refused_until_the_last_one_was_committed(work: Path) -> No
         "rollback stage",
     )
     text = " ".join(output)
-    assert "refused servicing/unexpected-servicing-state" in text
+    assert "refused internal/unexpected-servicing-state" in text
     assert "refused servicing/manual-rollback" in text
     assert ends(output)[-1] == "rollback ab-update-finalized None volume-a stay left []"
 
