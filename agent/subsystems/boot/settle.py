@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
+from agent.api.errors import TridentError
 from agent.api.parttypes import Architecture
+from agent.api.storage import ROOT
+from agent.cosi import pe
 from agent.engine.context import Context
 from agent.linux import efivars, probe
 from agent.subsystems.boot import fallback, firmware, names, staging, tree, uki
 from agent.subsystems.boot.fallback import Moment
 
 BOOT = PurePosixPath("/boot")
+_ELSEWHERE = "boots another file system than the one that is there"
 
 
 def boot_order(context: Context) -> None:
@@ -63,23 +67,42 @@ def missing_boot_files(esp: Path, context: Context) -> str | None:
         return f"EFI/{directory}/{loader} is gone from the EFI system partition"
     config = tree.child(folder, names.GRUB_CONFIG)
     if config is not None:
-        uuid = probe.signature(_boot_device(context)).uuid
-        if uuid is None or uuid.casefold() not in config.read_text().casefold():
-            return f"EFI/{directory} boots another file system than the one that is there"
-        return None
+        uuid = probe.signature(_device_of(BOOT, context)).uuid
+        leads_there = uuid is not None and uuid.casefold() in config.read_text().casefold()
+        return None if leads_there else f"EFI/{directory} {_ELSEWHERE}"
     slot = names.uki_slot(context.facts.install_index, context.target_volume)
-    if uki.of_slot(esp, slot) is None:
+    name = uki.of_slot(esp, slot)
+    if name is None:
         return "its UKI is gone from the EFI system partition"
-    return None
+    return _wrong_uki(esp / names.UKI_DIRECTORY / name, context)
 
 
-def _boot_device(context: Context) -> Path:
-    """The device of the file system that holds /boot."""
+def boots_elsewhere(cmdline: str, uuid: str | None) -> bool:
+    """Whether a kernel command line names another root file system than `uuid`. Pure.
+
+    A root that is not named by file system UUID is not judged.
+    """
+    prefix = "root=UUID="
+    named = [word.removeprefix(prefix) for word in cmdline.split() if word.startswith(prefix)]
+    return bool(named) and named[-1].casefold() != (uuid or "").casefold()
+
+
+def _wrong_uki(file: Path, context: Context) -> str | None:
+    try:
+        cmdline = pe.parse_uki(file.read_bytes()).cmdline
+    except TridentError as error:
+        return f"{file.name} cannot be read: {error.message}"
+    uuid = probe.signature(_device_of(ROOT, context)).uuid
+    return f"{file.name} {_ELSEWHERE}" if boots_elsewhere(cmdline, uuid) else None
+
+
+def _device_of(path: PurePosixPath, context: Context) -> Path:
+    """The device of the file system that holds `path`."""
     holders = [
         (len(filesystem.mount_path.parts), filesystem.device_id)
         for filesystem in context.configuration.storage.filesystems
         if filesystem.mount_path is not None
         and filesystem.device_id is not None
-        and BOOT.is_relative_to(filesystem.mount_path)
+        and path.is_relative_to(filesystem.mount_path)
     ]
     return context.device_path(max(holders)[1])
