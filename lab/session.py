@@ -26,6 +26,7 @@ from lab.server import BASE_URL, BootServer
 _DEFAULT_CONFIGURATION = Path(__file__).parent / "files" / "host-configuration.yaml"
 _OBSERVE_EVERY_S = 1.0
 _PROGRESS_STEP = 0.1
+_IMAGE_STEPS = "storage/image/"
 _LINE = 140
 _UNTOLD = frozenset(
     {"run", "sequence", "time", "operation", "xid", "uuid", "relay", "vendorClass", "message"}
@@ -245,5 +246,13 @@ class Session:
         if not bench.machine.is_on:
             raise ScenarioFailed(f"{bench.spec.name} is off")
         if condition.progress is not None:
-            return record.progress is not None and record.progress.fraction >= condition.progress
+            return _image_fraction(record) >= condition.progress
         return str(record.state) == condition.state
+
+
+def _image_fraction(record: HostRecord) -> float:
+    """How much of the file system image that is being written is on the disk: 0 to 1."""
+    progress = record.progress
+    if progress is None or not progress.step.startswith(_IMAGE_STEPS):
+        return 0.0
+    return progress.fraction

@@ -48,7 +48,7 @@ def read(text: str) -> tuple[Problem, ...]:
     return ()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.sampled_from(WHERE), JUNK)
 def test_a_document_with_a_wrong_value_is_read_or_refused(
     where: tuple[int, Steps], junk: object

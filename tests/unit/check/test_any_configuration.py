@@ -13,7 +13,7 @@ from tests.kit.configurations import CONFIGURATIONS
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(CONFIGURATIONS)
 def test_any_configuration_gets_findings_that_can_be_reported(hc: HostConfiguration) -> None:
     found = [*validate(hc), *unsupported(hc)]
@@ -21,14 +21,14 @@ def test_any_configuration_gets_findings_that_can_be_reported(hc: HostConfigurat
     assert all(finding.message for finding in found)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=15, deadline=None, suppress_health_check=SLOW)
 @given(CONFIGURATIONS)
 def test_any_graph_tells_sizes(hc: HostConfiguration) -> None:
     graph = storage_graph(hc)
     assert all((graph.size_bytes(device_id) or 0) >= 0 for device_id in graph.by_id)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=15, deadline=None, suppress_health_check=SLOW)
 @given(CONFIGURATIONS)
 def test_a_configuration_does_not_differ_from_itself(hc: HostConfiguration) -> None:
     assert diff.forbidden(hc, hc) == []

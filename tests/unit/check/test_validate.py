@@ -547,40 +547,6 @@ def test_rules_that_never_break_alone_are_reported_with_the_others(code: str, ed
     assert code in [finding.code for finding in findings(both(verity, edit))]
 
 
-def test_an_unusual_mount_point_only_gets_a_warning() -> None:
-    found = findings(lambda d: parts(d)[3].update(type="srv"))
-    assert [(f.code, f.is_error) for f in found] == [("unusual-mount-point", False)]
-
-
-def test_a_relative_path_of_a_script_that_upstream_does_not_check_gets_a_warning() -> None:
-    found = findings(lambda d: d.update(scripts={"preServicing": [{"path": "x.sh"}]}))
-    assert [(f.code, f.is_error) for f in found] == [("path-not-absolute", False)]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("uki", "yes"),
-        ("forceAbUpdate", 1),
-        ("httpConnectionTimeoutSeconds", True),
-        ("httpConnectionTimeoutSeconds", -1),
-        ("streamSlowSpeedReportingThresholdMbps", "15"),
-        ("veritySignaturePaths", ["/x"]),
-        ("veritySignaturePaths", {"root": 5}),
-    ],
-)
-def test_an_internal_parameter_of_the_wrong_type_gets_a_warning(name: str, value: object) -> None:
-    found = findings(lambda d: d.update(internalParams={name: value}))
-    assert [(f.code, f.path, f.is_error) for f in found] == [
-        ("invalid-internal-parameter", f"internalParams.{name}", False)
-    ]
-
-
-def test_internal_parameters_of_the_right_type_and_unknown_ones_pass() -> None:
-    params = {"uki": True, "httpConnectionTimeoutSeconds": 5, "mine": 7}
-    assert findings(lambda d: d.update(internalParams=params)) == []
-
-
 def test_all_errors_of_a_document_are_found_at_once() -> None:
     edit = both(
         set_os(users=[{"name": "a"}, {"name": "a"}]),
