@@ -15,7 +15,6 @@ from agent.linux import accounts, files
 
 MACHINE_ID = Path("etc/machine-id")
 HOSTNAME = Path("etc/hostname")
-_NO_HOSTNAME = "disableHostnameCarryOver"
 SSHD_CONFIG = Path("etc/ssh/sshd_config")
 SSHD_USERS = Path("etc/ssh/sshd_config.d/global_user.conf")
 _INCLUDE = "Include /etc/ssh/sshd_config.d/*.conf"
@@ -76,7 +75,7 @@ def carried_over(context: Context) -> tuple[Path, ...]:
     if context.servicing is not ServicingType.AB_UPDATE:
         return ()
     keeps_hostname = context.configuration.os.hostname is None
-    if keeps_hostname and not context.configuration.internal_params.flag(_NO_HOSTNAME):
+    if keeps_hostname and not context.configuration.internal_params.disable_hostname_carry_over:
         return (MACHINE_ID, HOSTNAME)
     return (MACHINE_ID,)
 

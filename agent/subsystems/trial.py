@@ -22,9 +22,6 @@ from agent.subsystems import health
 
 TIMER = "trident-commit-deadline.timer"
 SERVICE = "trident-commit-deadline.service"
-DEADLINE_PARAMETER = "commitDeadlineSeconds"
-DEADLINE_S = 900
-"""From the start of the kernel until the update must be committed, health checks not counted."""
 WATCHDOG_S = 30
 WATCHDOGS = (Path("/dev/watchdog0"), Path("/dev/watchdog"))
 _UNITS = Path("etc/systemd/system")
@@ -77,7 +74,7 @@ class Trial:
 
 def deadline_s(configuration: HostConfiguration) -> int:
     """Seconds from the start of the kernel until the update must be committed. Pure."""
-    given = configuration.internal_params.number(DEADLINE_PARAMETER, DEADLINE_S)
+    given = configuration.internal_params.commit_deadline_seconds
     return max(given, 1) + _longest_check_s(configuration.health)
 
 
