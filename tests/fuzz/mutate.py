@@ -20,6 +20,11 @@ INTERESTING = (0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF)
 _WORDS = (0, 1, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 63)
 
 
+_HANG_FACTOR = 20
+"""Wall clock over processor time: what a loaded machine may take without hanging."""
+_ALARMS = (signal.SIGPROF, signal.SIGALRM)
+
+
 class TooSlow(BaseException):
     """An input took longer than its time limit. No parser can mistake it for its own errors."""
 
@@ -116,21 +121,24 @@ def campaign(
 ) -> Outcome:
     """Feed `count` inputs to `target`, which tells whether it accepted one.
 
-    An input that makes it raise, or run longer than `limit_s`, is written to `keep` and the
-    exception goes on. Needs: the main thread (it uses SIGALRM).
+    An input that makes it raise, or use more than `limit_s` seconds of processor time, or hang
+    without using any, is written to `keep` and the exception goes on. Needs: the main thread (it
+    uses SIGPROF and SIGALRM).
     """
     accepted, slowest_s, began = 0, 0.0, time.monotonic()
     with _alarm():
         for _ in range(count):
             data = next(inputs)
             started = time.monotonic()
-            signal.setitimer(signal.ITIMER_REAL, limit_s)
+            signal.setitimer(signal.ITIMER_PROF, limit_s)
+            signal.setitimer(signal.ITIMER_REAL, limit_s * _HANG_FACTOR)
             try:
                 accepted += target(data)
             except BaseException:
                 keep.write_bytes(data)
                 raise
             finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             slowest_s = max(slowest_s, time.monotonic() - started)
     return Outcome(count, accepted, slowest_s, time.monotonic() - began)
@@ -141,8 +149,9 @@ def _alarm() -> Iterator[None]:
     def too_slow(_signal: int, _frame: FrameType | None) -> None:
         raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, too_slow)
+    before = {number: signal.signal(number, too_slow) for number in _ALARMS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
