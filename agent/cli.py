@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _add_update(commands)
     commit = commands.add_parser("commit", help="check what was booted and make it count")
     _add_report_files(commit)
+    _add_rollback(commands)
     _add_get(commands)
     network = commands.add_parser("start-network")
     _add_configuration(network)
@@ -81,10 +82,26 @@ def _add_install(commands: _Commands) -> None:
 
 def _add_update(commands: _Commands) -> None:
     update = commands.add_parser("update", help="update the running system")
-    _add_configuration(update)
+    update.add_argument(
+        "config",
+        nargs="?",
+        type=Path,
+        metavar="CONFIG",
+        help=f"the Host Configuration (default: {CONFIGURATION}; to finalize only: the staged one)",
+    )
     _add_operations(update)
     _add_report_files(update)
     _add_plan(update)
+
+
+def _add_rollback(commands: _Commands) -> None:
+    rollback = commands.add_parser("rollback", help="go back to the system before the last update")
+    rollback.add_argument("--ab", action="store_true", help="only if that takes a reboot")
+    rollback.add_argument(
+        "--check", action="store_true", help="print what could be undone: ab or none"
+    )
+    _add_operations(rollback)
+    _add_report_files(rollback)
 
 
 def _add_get(commands: _Commands) -> None:
@@ -92,7 +109,7 @@ def _add_get(commands: _Commands) -> None:
     get.add_argument(
         "kind",
         nargs="?",
-        choices=("status", "configuration", "last-error"),
+        choices=("status", "configuration", "last-error", "rollback-chain", "rollback-target"),
         default="status",
     )
     get.add_argument("-o", "--outfile", type=Path, metavar="PATH", help="write here instead")

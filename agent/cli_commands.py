@@ -16,13 +16,17 @@ from agent import datastore, settings
 from agent.api import dump, load, yamltext
 from agent.api import status as host_status
 from agent.api.errors import Kind, TridentError
-from agent.cli import FAILED, OK, STILL_UP
+from agent.api.hostconfig import HostConfiguration
+from agent.cli import CONFIGURATION, FAILED, OK, STILL_UP
 from agent.linux import files
 from agent.reporting import logs
 from agent.servicing.interruption import raise_on_signals
 
 if TYPE_CHECKING:
     from agent.check.report import Report
+    from agent.engine.plan import Plan
+
+_CHAIN_KINDS = ("rollback-chain", "rollback-target")
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -103,9 +107,7 @@ def _install(arguments: argparse.Namespace) -> int:
     configuration = load.load_file(arguments.config)
     operations = frozenset(Operation(name) for name in arguments.allowed_operations)
     if arguments.plan:
-        plan = install.preview(configuration, operations)
-        as_json = arguments.format == "json"
-        print(json.dumps(plan.to_json(), indent=2) if as_json else plan.to_text())
+        _print_plan(install.preview(configuration, operations), arguments.format)
         return OK
     request = install.InstallRequest(configuration, operations, datastore=settings.load().datastore)
     try:
@@ -117,25 +119,86 @@ def _install(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _update(_: argparse.Namespace) -> int:
-    raise _unsupported("update", "updating an installed system")
+def _update(arguments: argparse.Namespace) -> int:
+    from agent.servicing import reboot, update
+    from agent.servicing.operation import Operation
+
+    operations = frozenset(Operation(name) for name in arguments.allowed_operations)
+    request = update.UpdateRequest(
+        _to_be(arguments.config, operations == {Operation.FINALIZE}),
+        operations,
+        datastore=settings.load().datastore,
+    )
+    if arguments.plan:
+        _print_plan(update.preview(request), arguments.format)
+        return OK
+    try:
+        outcome = update.run(request)
+    finally:
+        _write_status(arguments.status, request.datastore)
+    if outcome.reboot:
+        reboot.reboot()
+    return OK
+
+
+def _to_be(path: Path | None, may_be_staged: bool) -> HostConfiguration | None:
+    """The Host Configuration at `path`, else the default one; None for the staged one."""
+    if path is None and may_be_staged:
+        return None
+    return load.load_file(path or CONFIGURATION)
+
+
+def _print_plan(plan: Plan, form: str) -> None:
+    print(json.dumps(plan.to_json(), indent=2) if form == "json" else plan.to_text())
 
 
 def _commit(arguments: argparse.Namespace) -> int:
-    from agent.servicing import commit
+    from agent.servicing import commit, reboot
 
     request = commit.CommitRequest(settings.load().datastore)
     try:
-        commit.run(request)
+        outcome = commit.run(request)
     finally:
         _write_status(arguments.status, request.datastore)
+    if outcome.error is None:
+        return OK
+    status = _fail(arguments, outcome.error)
+    if outcome.reboot:
+        reboot.reboot()
+    return status
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    from agent.servicing import reboot, rollback
+    from agent.servicing.operation import Operation
+
+    store_path = settings.load().datastore
+    if arguments.check:
+        print("ab" if rollback.targets(store_path) else "none")
+        return OK
+    operations = frozenset(Operation(name) for name in arguments.allowed_operations)
+    request = rollback.RollbackRequest(operations, datastore=store_path)
+    try:
+        outcome = rollback.run(request)
+    finally:
+        _write_status(arguments.status, request.datastore)
+    if outcome.reboot:
+        reboot.reboot()
     return OK
 
 
 def _get(arguments: argparse.Namespace) -> int:
+    from agent.servicing import chain
+
     with datastore.opened(settings.load().datastore) as store:
         status = store.latest() or host_status.HostStatus()
+        rows = store.rows() if arguments.kind in _CHAIN_KINDS else ()
+    targets = chain.chain(chain.parse(rows))
     match arguments.kind:
+        case "rollback-chain":
+            text = chain.to_text(targets)
+        case "rollback-target":
+            text = yamltext.dump(targets[0].to_plain() if targets else {})
         case "configuration":
             text = dump.dump(status.spec)
         case "last-error":
@@ -182,6 +245,7 @@ _COMMANDS: dict[str, Command] = {
     "install": _install,
     "update": _update,
     "commit": _commit,
+    "rollback": _rollback,
     "get": _get,
     "start-network": _start_network,
 }

@@ -64,6 +64,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         ),
     },
     Kind.HEALTH_CHECKS: {
+        "ab-update-health-check-commit-check": Meaning(
+            "An update failed its health checks; the system before it runs again.",
+            "Read the last error and the health check log; correct the new system, update again.",
+        ),
         "health-checks-failed": Meaning(
             "The newly booted system runs, but its health checks fail; it is not committed.",
             "Correct what the failed checks found, or the checks, then install or update again.",
@@ -183,6 +187,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "missing-folder": Meaning(
             "A folder named in the settings does not exist.", "Create it or correct the settings."
         ),
+        "mismatched-os-release": Meaning(
+            "The image is of another operating system than the host.",
+            "Name an image of the same system and variant, or install the host anew.",
+        ),
         "missing-os-image": Meaning(
             "An installation needs an image, and the configuration names none.",
             "Set `image.url` and `image.sha384`.",
@@ -237,6 +245,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         ),
     },
     Kind.SERVICING: {
+        "ab-update-reboot-check": Meaning(
+            "After an update the machine runs the system before it, or an unhealthy one.",
+            "See on the console why the new system did not start or was not committed in time.",
+        ),
         "busy": Meaning("Another operation on this host is under way.", "Wait until it has ended."),
         "clean-install-reboot-check": Meaning(
             "After the installation the machine booted something else.",
@@ -279,6 +291,14 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "interrupted": Meaning(
             "The operation was stopped from outside.", "Run it again; it starts from the beginning."
         ),
+        "manual-rollback": Meaning(
+            "There is no earlier system to go back to, or it is not what is recorded.",
+            "Update the host to the image that you want.",
+        ),
+        "manual-rollback-reboot-check": Meaning(
+            "After a rollback the machine runs the system that it was to leave.",
+            "See on the console why the other system did not start; try again.",
+        ),
         "mount-newroot": Meaning(
             "There is no empty folder to mount the new system at.",
             "Empty one of the folders in the message.",
@@ -290,6 +310,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "reboot-timeout": Meaning(
             "A reboot was asked for and the machine is still up.",
             "See which units do not stop; reboot by hand.",
+        ),
+        "root-device-path-ab-active-volume-mismatch": Meaning(
+            "The host runs from another volume than its status calls active.",
+            "Reboot by the firmware's first boot entry, then try again.",
         ),
         "run-health-check": Meaning("A health check's script failed.", _SCRIPT),
         "run-post-configure-script": Meaning("A postConfigure script failed.", _SCRIPT),
@@ -334,6 +358,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "no-available-install-index": Meaning(
             "The EFI system partition has no free name for another installation.",
             "Remove folders of installations that are gone from EFI/.",
+        ),
+        "partitions-removed": Meaning(
+            "Partitions of this installation are gone.",
+            "Reconnect their disk; if it is lost, install the host anew.",
         ),
         "unsupported-boot-loader": Meaning(
             "GRUB of this image's distribution is not supported.",

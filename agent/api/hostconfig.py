@@ -146,8 +146,17 @@ class InternalParams(RootModel[Mapping[str, JsonValue]]):
         return self.flag("allowHostConfigStorageChange")
 
     @property
+    def commit_deadline_seconds(self) -> int:
+        """Time an updated system has to be committed, health checks not counted. Not upstream's."""
+        return self.number("commitDeadlineSeconds", 900)
+
+    @property
     def disable_fs_block_device_size_check(self) -> bool:
         return self.flag("disableFsBlockDeviceSizeCheck")
+
+    @property
+    def disable_hostname_carry_over(self) -> bool:
+        return self.flag("disableHostnameCarryOver")
 
     @property
     def disable_media_ejection(self) -> bool:

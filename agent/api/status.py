@@ -76,6 +76,9 @@ class HostStatus(Model):
     """`TridentError.to_status()` of the last failed operation."""
     partition_paths: Mapping[BlockDeviceId, HostPath] = {}
     ab_active_volume: AbVolume | None = None
+    overwritten_volume: AbVolume | None = None
+    """The side that an unfinished update has begun to write: what it held is lost. Not upstream's.
+    """
     disk_uuids: Mapping[BlockDeviceId, UUID] = {}
     install_index: int = Field(default=0, ge=0)
     is_management_os: bool = False

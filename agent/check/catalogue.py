@@ -241,6 +241,10 @@ DYNAMIC: Final[Mapping[str, Meaning]] = {
     "disk-in-use": Meaning(
         "The disk holds something that is mounted or open.", "Release it, or name another disk."
     ),
+    "root-not-on-ab-volume": Meaning(
+        "The host has one root volume only, so there is no side to update.",
+        "Install the host anew, with the root file system on a pair of `storage.abUpdate`.",
+    ),
     "disk-too-small": Meaning("The partitions do not fit on the disk.", "Make them smaller."),
     "invalid-disk-block-device-path": Meaning(
         "The disk's path leads to something outside /dev.", "Correct `storage.disks[].device`."

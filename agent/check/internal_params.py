@@ -51,6 +51,7 @@ _FLAGS: Final = (
     "writableEtcOverlayHooks",
 )
 _COUNTS: Final = (
+    "commitDeadlineSeconds",
     "httpConnectionTimeoutSeconds",
     "orchestratorConnectionTimeoutSeconds",
     "streamSlowSpeedReportingIntervalSeconds",

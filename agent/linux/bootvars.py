@@ -100,6 +100,17 @@ def last(numbers: Iterable[str], order: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*order, *numbers)))
 
 
+def ahead(numbers: Iterable[str], others: Iterable[str], order: Iterable[str]) -> tuple[str, ...]:
+    """`order` with `numbers` in front of the first of `others`, in their given order.
+
+    They go to the end when `order` has none of `others`.
+    """
+    moved, behind = tuple(dict.fromkeys(numbers)), frozenset(others)
+    rest = tuple(number for number in order if number not in moved)
+    at = next((index for index, number in enumerate(rest) if number in behind), len(rest))
+    return (*rest[:at], *moved, *rest[at:])
+
+
 def _one(name: str, directory: Path) -> str | None:
     numbers = parse_numbers(efivars.read(name, efivars.GLOBAL_GUID, directory))
     return numbers[0] if numbers else None

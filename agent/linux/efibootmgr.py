@@ -37,6 +37,11 @@ def set_next(number: str) -> None:
     run(["efibootmgr", "--quiet", "--bootnext", number])
 
 
+def clear_next() -> None:
+    """Forget which entry was to be booted once. BootNext must be set."""
+    run(["efibootmgr", "--quiet", "--delete-bootnext"])
+
+
 def set_order(order: Sequence[str]) -> None:
     """Set BootOrder; an empty one deletes the variable."""
     if order:

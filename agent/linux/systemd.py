@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.linux.run import run
 
 _NOT_ACTIVE = (3, 4)
+_NOT_LOADED = 5
 
 
 def reboot() -> None:
@@ -20,6 +21,12 @@ def reboot() -> None:
 def is_active(unit: str) -> bool:
     """Whether a unit of the running system is active."""
     return run(["systemctl", "is-active", "--quiet", unit], ok=(0, *_NOT_ACTIVE)).returncode == 0
+
+
+def stop(unit: str) -> None:
+    """Stop a unit of the running system and forget its file; one that is not loaded is fine."""
+    run(["systemctl", "stop", unit], ok=(0, _NOT_LOADED))
+    run(["systemctl", "daemon-reload"])
 
 
 def disable(units: Sequence[str], root: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from agent.api.errors import context as while_doing
 from agent.api.hostconfig import HostConfiguration
 from agent.api.parttypes import Architecture
 from agent.check import findings, support
@@ -55,16 +56,29 @@ def source(configuration: HostConfiguration, url: str) -> Source:
     return open_source(url, connect_timeout_s=timeout_s, open_patience_s=OPEN_PATIENCE_S)
 
 
-def require_fitting(context: Context, metadata: CosiMetadata) -> None:
-    """Raise one error with all that keeps the image from configuration and machine."""
+def require_fitting(
+    context: Context, metadata: CosiMetadata, active_fs_uuids: Mapping[str, str] | None = None
+) -> None:
+    """Raise one error with all that keeps the image from configuration and machine.
+
+    `active_fs_uuids`: for an update, file system UUIDs of the running side by A/B pair id.
+    """
     found = fit.fit(
         context.configuration,
         metadata,
         servicing=context.servicing,
         architecture=Architecture(os.uname().machine),
+        active_fs_uuids=active_fs_uuids,
     )
     findings.require_clean(found)
     _log_warnings(found)
+
+
+def require_ready(context: Context, subsystems: Sequence[Subsystem]) -> None:
+    """Have every subsystem check the host. Raises what it finds."""
+    for subsystem in subsystems:
+        with while_doing(f"checking {subsystem.name}"):
+            subsystem.validate(context)
 
 
 def require_tools(subsystems: Sequence[Subsystem], context: Context) -> None:

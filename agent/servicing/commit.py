@@ -1,38 +1,43 @@
 """`commit`: run at each boot; finds out what was booted and whether it is healthy, and says so.
 
-Idempotent: the status is written last, and all before it may be done again after a power cut. In
-a state that waits for nothing, commit reports that state and succeeds.
+Idempotent: the status is written after all that may be done again when power is cut, and what is
+left over after it (the deadline of an update) is taken away at every boot of a committed system.
+In a state that waits for nothing, commit reports that state and succeeds.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-import agent
 from agent import datastore
 from agent.api.errors import Kind, TridentError
-from agent.api.hostconfig import DEFAULT_DATASTORE, HostConfiguration
-from agent.api.status import AbVolume, HostStatus, ServicingState, ServicingType
-from agent.api.storage import ROOT
+from agent.api.hostconfig import DEFAULT_DATASTORE
+from agent.api.status import HostStatus, ServicingState, ServicingType
 from agent.datastore import Datastore
 from agent.engine.context import Context
 from agent.engine.execute import run_step
 from agent.engine.subsystem import Phase, Step
-from agent.linux import bootvars, efivars, mounts
+from agent.linux import bootvars, efivars, files, systemd
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
-from agent.servicing import lock, statuses
+from agent.servicing import booted, lock, statuses, verdicts
 from agent.servicing.interruption import Interrupted
 from agent.servicing.operation import Outcome, public_status, recorded, require_root
-from agent.subsystems import health
-from agent.subsystems.boot import firmware, names
+from agent.servicing.verdicts import Change, Verdict
+from agent.subsystems import health, trial
+from agent.subsystems.boot import firmware, names, settle
 
 NAME = "commit"
+_RETURNED = (
+    "the new system did not start, or was not committed in time: see its console; the host runs "
+    "what it ran before"
+)
 
-Change = Callable[[HostStatus], HostStatus]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,19 +47,29 @@ class CommitRequest:
     datastore: Path = Path(DEFAULT_DATASTORE)
     observers: tuple[Observer, ...] = ()
     log_directory: Path | None = Path("/var/log")
+    root: Path = Path("/")
+    """Where the running system is."""
 
 
 def run(request: CommitRequest) -> Outcome:
-    """Commit what was booted. Raises TridentError; the failure is then stored and was reported."""
+    """Commit what was booted. Raises TridentError; the failure is then stored and was reported.
+
+    An updated system that is not healthy is no exception but an outcome: its error, and a reboot.
+    """
     require_root()
     with lock.servicing_lock(NAME), datastore.opened(request.datastore) as store:
         status = store.latest() or HostStatus()
         with reporting(
             NAME, status.spec, request.observers, log_directory=request.log_directory
         ) as reports:
-            commit = _Commit(status, store, reports)
-            with recorded(reports, commit.record_failure):
-                committed = commit.run()
+            commit = _Commit(request, status, store, reports)
+            try:
+                with recorded(reports, commit.record_failure):
+                    committed = commit.run()
+            except TridentError as error:
+                if not commit.gives_way:
+                    raise
+                return Outcome(commit.status, reboot=_may_reboot(status), error=error)
             reports.recorder.operation_done(str(committed.servicing_state), reboot=False)
             if committed.servicing_state is ServicingState.PROVISIONED:
                 reports.succeeded("provisioning succeeded", public_status(committed))
@@ -64,114 +79,169 @@ def run(request: CommitRequest) -> Outcome:
 class _Commit:
     """One run of commit: its steps, and what a failure of the current one does to the status."""
 
-    def __init__(self, status: HostStatus, store: Datastore, reports: Reports) -> None:
-        self._status = status
+    def __init__(
+        self, request: CommitRequest, status: HostStatus, store: Datastore, reports: Reports
+    ) -> None:
+        self.status = status
+        self._request = request
         self._store = store
         self._reports = reports
-        self._on_failure: Change = unchanged
+        self._on_failure: Change = verdicts.unchanged
+        self._context = Context(
+            status.spec,
+            verdicts.servicing_of(status.servicing_state),
+            old_status=status,
+            newroot=request.root,
+            facts=statuses.facts(status),
+        )
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether this run has found the new system of an update unhealthy."""
+        return self.status.servicing_state is ServicingState.AB_UPDATE_HEALTH_CHECK_FAILED and (
+            self._context.old_status.servicing_state is not self.status.servicing_state
+        )
 
     def run(self) -> HostStatus:
         """The status after all steps; the one there was when it waits for nothing."""
-        match self._status.servicing_state:
-            case ServicingState.CLEAN_INSTALL_FINALIZED:
-                return self._commit_install()
-            case (
-                ServicingState.AB_UPDATE_FINALIZED
-                | ServicingState.AB_UPDATE_HEALTH_CHECK_FAILED
-                | ServicingState.MANUAL_ROLLBACK_AB_FINALIZED
-            ):
-                raise TridentError(
-                    Kind.INTERNAL,
-                    "unexpected-servicing-state",
-                    f"this version cannot commit the state {self._status.servicing_state}",
-                    hint="commit with the agent that started the update",
-                )
-            case _:
-                return self._status
+        match self._verdict():
+            case Verdict.NOTHING:
+                return self.status
+            case Verdict.SETTLED:
+                end_trial(self._context)
+                return self.status
+            case Verdict.COMMIT:
+                return self._commit()
+            case Verdict.RETURNED | Verdict.STILL_UNHEALTHY:
+                return self._require_root()
+            case Verdict.RETURNED_UNHEALTHY:
+                return self._came_back()
 
     def record_failure(self, error: TridentError) -> HostStatus:
         """Store what the failure makes of the status. An interrupted commit is done again."""
         interrupted = isinstance(error, Interrupted)
-        changed = self._status if interrupted else self._on_failure(self._status)
-        failed = changed.model_copy(update={"last_error": error.to_status()})
+        failed = self.status if interrupted else self._on_failure(self.status)
+        if self._on_failure is not keep_error:
+            failed = failed.model_copy(update={"last_error": error.to_status()})
         self._store.append(failed)
+        self.status = failed
+        if self.gives_way:
+            self._keep_reason(error)
         return failed
 
-    def _commit_install(self) -> HostStatus:
-        context = Context(
-            self._status.spec,
-            ServicingType.CLEAN_INSTALL,
-            old_status=self._status,
-            newroot=Path("/"),
-            facts=statuses.facts(self._status),
-        )
-        self._step("commit/root", "checking which root was booted", require_booted, context, forget)
-        self._step(
-            "commit/health", "running health checks", health.require_healthy, context, unprovision
-        )
-        self._step("commit/boot", "settling the boot order", settle_boot_order, context, unchanged)
-        committed = provision(self._status)
-        self._store.append(committed)
-        return committed
+    def _verdict(self) -> Verdict:
+        state = self.status.servicing_state
+        if state in (ServicingState.NOT_PROVISIONED, ServicingState.CLEAN_INSTALL_STAGED):
+            return Verdict.NOTHING
+        if state is ServicingState.PROVISIONED and not _has_root(self.status):
+            return Verdict.NOTHING
+        return verdicts.judge(state, booted.booted(self._context))
+
+    def _commit(self) -> HostStatus:
+        servicing = self._context.servicing
+        self._step("commit/root", "checking which root was booted", require_root_booted)
+        if servicing is not ServicingType.MANUAL_ROLLBACK_AB:
+            self._step(
+                "commit/health",
+                "running health checks",
+                health.require_healthy,
+                verdicts.unhealthy,
+            )
+        if servicing is ServicingType.CLEAN_INSTALL:
+            self._step("commit/boot", "settling the boot order", settle_boot_order)
+        else:
+            self._step("commit/boot", "settling the boot order", settle.boot_order)
+        if servicing is ServicingType.AB_UPDATE:
+            self._step(
+                "commit/fallback",
+                "setting up the firmware's fallback boot files",
+                settle.fallback_files,
+            )
+        self.status = verdicts.committed(self.status, self._context.target_volume)
+        self._store.append(self.status)
+        end_trial(self._context)
+        return self.status
+
+    def _require_root(self) -> HostStatus:
+        """Fail because of the root that was booted; the firmware is not to try again."""
+        returned = self.status.servicing_state
+        if returned is ServicingState.AB_UPDATE_HEALTH_CHECK_FAILED:
+            self._step("commit/root", "checking which root was booted", refuse_unhealthy)
+        else:
+            _forget_target(self._context)
+            self._step(
+                "commit/root",
+                "checking which root was booted",
+                require_root_booted,
+                verdicts.returned,
+            )
+        return self.status
+
+    def _came_back(self) -> HostStatus:
+        _forget_target(self._context)
+        self._step("commit/root", "checking which root was booted", say_why_returned, keep_error)
+        return self.status
 
     def _step(
         self,
         name: str,
         message: str,
         act: Callable[[Context], None],
-        context: Context,
-        on_failure: Change,
+        on_failure: Change = verdicts.unchanged,
     ) -> None:
         self._on_failure = on_failure
-        run_step(Step(name, Phase.FINALIZE, message, act), context, self._reports.recorder)
-        self._on_failure = unchanged
+        run_step(Step(name, Phase.FINALIZE, message, act), self._context, self._reports.recorder)
+        self._on_failure = verdicts.unchanged
+
+    def _keep_reason(self, error: TridentError) -> None:
+        """A file beside the datastore, which both sides see."""
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        name = f"trident-health-check-failure-{stamp}.log"
+        try:
+            files.write(self._request.datastore.parent / name, error.render() + "\n", mode=0o600)
+        except OSError as problem:
+            log.error("the reason could not be kept as %s: %s", name, problem)
 
 
-def unchanged(status: HostStatus) -> HostStatus:
-    """A failure that says nothing about the host."""
-    return status
+def require_root_booted(context: Context) -> None:
+    """Raise the reboot check's error unless / is on the device that was installed or updated."""
+    match context.servicing:
+        case ServicingType.CLEAN_INSTALL:
+            hint = "correct the boot order in the firmware, or install again"
+            booted.require_booted(context, "clean-install-reboot-check", hint)
+        case ServicingType.AB_UPDATE:
+            booted.require_booted(context, "ab-update-reboot-check", _RETURNED)
+        case _:
+            booted.require_booted(context, "manual-rollback-reboot-check", _RETURNED)
 
 
-def forget(status: HostStatus) -> HostStatus:
-    """The wrong root was booted: the installation is not what the status says. Pure."""
-    return unprovision(status).model_copy(update={"spec": HostConfiguration()})
-
-
-def unprovision(status: HostStatus) -> HostStatus:
-    """The installation is not healthy. Pure."""
-    return status.model_copy(update={"servicing_state": ServicingState.NOT_PROVISIONED})
-
-
-def provision(status: HostStatus) -> HostStatus:
-    """The installation is the running, healthy system. Pure."""
-    return status.model_copy(
-        update={
-            "servicing_state": ServicingState.PROVISIONED,
-            "ab_active_volume": AbVolume.A if status.spec.storage.volume_pairs else None,
-            "spec_old": HostConfiguration(),
-            "last_error": None,
-            "trident_version": agent.__version__,
-        }
+def refuse_unhealthy(context: Context) -> None:
+    """Raise: a system that was found unhealthy was booted again."""
+    raise booted.wrong_root(
+        booted.expected_root(booted.active(context)),
+        "ab-update-reboot-check",
+        "this system failed its health checks: reboot by the firmware's first boot entry",
     )
 
 
-def require_booted(context: Context) -> None:
-    """Raise clean-install-reboot-check unless / is on the device that was installed.
-
-    Devices are compared by number: the kernel may know the root by another name.
-    """
-    expected = _expected_root(context)
-    mounted = mounts.at(Path(ROOT))
-    source = mounted.source if mounted else "nothing"
-    if mounted is not None and mounted.number == device_number(expected):
-        return
+def say_why_returned(context: Context) -> None:
+    """Raise: the update was undone because of its health checks."""
+    expected = str(booted.expected_root(context))
+    last = context.old_status.last_error
+    reason = last.get("message") if isinstance(last, dict) else None
     raise TridentError(
-        Kind.SERVICING,
-        "clean-install-reboot-check",
-        f"the machine booted from {source}, not from the installed root {expected}",
-        hint="correct the boot order in the firmware, or install again",
-        fields={"root-device-path": source, "expected-device-path": str(expected)},
+        Kind.HEALTH_CHECKS,
+        "ab-update-health-check-commit-check",
+        f"the update was undone, it is not healthy: {reason or 'no reason was recorded'}",
+        hint="see `trident get last-error` and trident-health-check-failure-*.log beside the "
+        "datastore",
+        fields={"expected-device-path": expected},
     )
+
+
+def keep_error(status: HostStatus) -> HostStatus:
+    """The old system runs again; the error that explains it is the one there is."""
+    return statuses.recorded(status)
 
 
 def settle_boot_order(context: Context) -> None:
@@ -187,19 +257,34 @@ def settle_boot_order(context: Context) -> None:
         firmware.confirm()
 
 
-def device_number(device: Path) -> str:
-    """`major:minor` of a block device; empty when there is no such device."""
+def end_trial(context: Context) -> None:
+    """Take away what would restart a system that was not committed; nothing when it is gone.
+
+    On a root that is read-only the timer is stopped at every boot.
+    """
+    if not trial.present(context.newroot):
+        return
     try:
-        number = device.stat().st_rdev
-    except OSError:
-        return ""
-    return f"{os.major(number)}:{os.minor(number)}"
+        trial.withdraw(context.newroot)
+    except OSError as error:
+        log.error("the deadline of the update could not be removed: %s", error)
+    if context.newroot == Path("/"):
+        systemd.stop(trial.TIMER)
 
 
-def _expected_root(context: Context) -> Path:
-    root = next((fs for fs in context.configuration.storage.filesystems if fs.is_root), None)
-    if root is None or root.device_id is None:
-        raise TridentError(
-            Kind.INTERNAL, "get-root-block-device-id", "the Host Status names no root file system"
-        )
-    return context.device_path(root.device_id)
+def _forget_target(context: Context) -> None:
+    """Best effort: the old system runs, and that is what has to be recorded."""
+    if context.servicing is ServicingType.CLEAN_INSTALL:
+        return
+    try:
+        settle.withdraw(context)
+    except TridentError as error:
+        log.error("the firmware still has the boot entry of the new system: %s", error.one_line())
+
+
+def _has_root(status: HostStatus) -> bool:
+    return any(fs.is_root for fs in status.spec.storage.filesystems)
+
+
+def _may_reboot(status: HostStatus) -> bool:
+    return not status.spec.internal_params.no_transition

@@ -13,18 +13,15 @@ The caller reboots: `agent.servicing.reboot.reboot()`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent import datastore
 from agent.api.errors import Kind, TridentError
-from agent.api.errors import context as while_doing
 from agent.api.hostconfig import DEFAULT_DATASTORE, HostConfiguration
 from agent.api.status import HostStatus, ServicingState, ServicingType
-from agent.cosi import reader
-from agent.cosi.reader import CosiImage
 from agent.datastore import Datastore
 from agent.engine import newroot, plan
 from agent.engine.context import Context
@@ -33,7 +30,7 @@ from agent.engine.plan import Plan
 from agent.engine.subsystem import Phase, Step, Subsystem
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
-from agent.servicing import checks, lock, statuses
+from agent.servicing import checks, images, lock, statuses
 from agent.servicing.operation import (
     ALL_OPERATIONS,
     Operation,
@@ -108,7 +105,7 @@ def preview(
     """
     checks.require_valid(configuration)
     checks.require_supported(configuration)
-    with _opened(configuration) as image:
+    with images.opened(configuration) as image:
         context = Context(configuration, ServicingType.CLEAN_INSTALL, image=image)
         checks.require_fitting(context, image.metadata)
         subsystems = make_subsystems(None)
@@ -183,10 +180,10 @@ def _stage(install: _Install) -> HostStatus:
     newroot.release_stale()
     given = Context(request.configuration, ServicingType.CLEAN_INSTALL)
     install.execute(subsystems.hooks.pre_servicing(given), given)
-    with _opened(request.configuration) as image:
+    with images.opened(request.configuration) as image:
         context = replace(
             given,
-            configuration=_pinned(request.configuration, image),
+            configuration=images.pinned(request.configuration, image),
             image=image,
             newroot=newroot.choose(),
         )
@@ -233,25 +230,14 @@ def _require_staged(status: HostStatus, configuration: HostConfiguration) -> Non
             f"there is no staged installation to finalize: the state is {status.servicing_state}",
             hint="allow 'stage' too",
         )
-    image = configuration.image
-    pinned = status.spec.image
-    same_image = image and pinned and image.expected_sha384 in (None, pinned.sha384)
-    if not same_image or configuration.model_copy(update={"image": pinned}) != status.spec:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "staged-configuration-changed",
-            "the Host Configuration is not the one that was staged",
-            hint="finalize with the staged Host Configuration, or stage again",
-        )
+    images.require_same(configuration, status.spec)
 
 
 def _plan(
     context: Context, subsystems: Sequence[Subsystem], operations: frozenset[Operation]
 ) -> Plan:
     """Have every subsystem check the host, then collect what each will do."""
-    for subsystem in subsystems:
-        with while_doing(f"checking {subsystem.name}"):
-            subsystem.validate(context)
+    checks.require_ready(context, subsystems)
     return plan.build(
         _title(context),
         subsystems,
@@ -264,26 +250,3 @@ def _plan(
 def _title(context: Context) -> str:
     url = context.configuration.image.url if context.configuration.image else "no image"
     return f"clean install from {url}"
-
-
-@contextmanager
-def _opened(configuration: HostConfiguration) -> Iterator[CosiImage]:
-    """The OS image, its metadata checked. Raises missing-os-image, load-cosi, corrupt-os-image."""
-    image = configuration.image
-    if image is None:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "missing-os-image",
-            "the Host Configuration names no image",
-            hint="set image.url and image.sha384",
-        )
-    with checks.source(configuration, image.url) as source:
-        yield reader.open_image(source, image.expected_sha384)
-
-
-def _pinned(configuration: HostConfiguration, image: CosiImage) -> HostConfiguration:
-    """The configuration with the image's real metadata hash in place of `ignored`."""
-    if configuration.image is None:
-        return configuration
-    pinned = configuration.image.model_copy(update={"sha384": image.metadata_sha384})
-    return configuration.model_copy(update={"image": pinned})

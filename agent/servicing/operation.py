@@ -33,6 +33,8 @@ class Outcome:
 
     status: HostStatus
     reboot: bool = False
+    error: TridentError | None = None
+    """The failure, stored and reported already, that the reboot answers."""
 
 
 def require_root() -> None:

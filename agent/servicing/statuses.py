@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 import agent
-from agent.api.status import HostStatus, ServicingState
+from agent.api.hostconfig import HostConfiguration
+from agent.api.status import AbVolume, HostStatus, ServicingState
 from agent.engine.context import Context, Facts
+
+VERSION = agent.__version__
 
 
 def installed(context: Context, state: ServicingState, *, in_target: bool) -> HostStatus:
@@ -22,7 +25,58 @@ def installed(context: Context, state: ServicingState, *, in_target: bool) -> Ho
         disk_uuids=dict(facts.disk_uuids),
         install_index=facts.install_index,
         is_management_os=not in_target,
-        trident_version=agent.__version__,
+        trident_version=VERSION,
+    )
+
+
+def staging(status: HostStatus, volume: AbVolume) -> HostStatus:
+    """A host that is about to have one side overwritten; an update staged before is forgotten."""
+    return recorded(status).model_copy(
+        update={"overwritten_volume": volume, "last_error": None, "trident_version": VERSION}
+    )
+
+
+def recorded(status: HostStatus) -> HostStatus:
+    """The status of the system that is running, without what is staged beside it."""
+    if status.servicing_state is ServicingState.PROVISIONED:
+        return status
+    return status.model_copy(
+        update={
+            "spec": status.spec_old,
+            "spec_old": HostConfiguration(),
+            "servicing_state": ServicingState.PROVISIONED,
+        }
+    )
+
+
+def serviced(
+    status: HostStatus, configuration: HostConfiguration, state: ServicingState
+) -> HostStatus:
+    """The running system's `status` with `configuration` staged (or more) on the other side."""
+    running = recorded(status)
+    return running.model_copy(
+        update={
+            "spec": configuration,
+            "spec_old": running.spec,
+            "servicing_state": state,
+            "overwritten_volume": None,
+            "last_error": None,
+            "trident_version": VERSION,
+        }
+    )
+
+
+def flipped(status: HostStatus, volume: AbVolume) -> HostStatus:
+    """The new system was booted from `volume` and is the host's system now."""
+    return status.model_copy(
+        update={
+            "servicing_state": ServicingState.PROVISIONED,
+            "ab_active_volume": volume,
+            "overwritten_volume": None,
+            "spec_old": HostConfiguration(),
+            "last_error": None,
+            "trident_version": VERSION,
+        }
     )
 
 

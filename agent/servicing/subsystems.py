@@ -16,6 +16,7 @@ from agent.subsystems.management import Management
 from agent.subsystems.network import Network
 from agent.subsystems.osconfig import OsConfig
 from agent.subsystems.storage.subsystem import StorageSubsystem
+from agent.subsystems.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,30 @@ class Subsystems:
             ),
             hooks,
         )
+
+    @classmethod
+    def for_update(cls, log_directory: Path | None = None) -> Subsystems:
+        """As for an install; the target is on trial until it was committed."""
+        hooks = Hooks()
+        return cls(
+            (
+                StorageSubsystem(),
+                Management(final_status),
+                BootSubsystem(),
+                Network(),
+                OsConfig(),
+                Trial(),
+                hooks,
+                History(log_directory),
+            ),
+            hooks,
+        )
+
+    @classmethod
+    def for_rollback(cls, log_directory: Path | None = None) -> Subsystems:
+        """Only what finalizes: the other side is there already."""
+        hooks = Hooks()
+        return cls((Management(final_status), BootSubsystem(), History(log_directory)), hooks)
 
 
 def final_status(context: Context) -> HostStatus:

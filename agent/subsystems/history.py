@@ -7,15 +7,24 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from agent.api.status import ServicingState
+from agent.api.status import ServicingState, ServicingType
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import files
 from agent.reporting.logs import FULL_LOG, METRICS_LOG
 
+_FINALIZED = {
+    ServicingType.CLEAN_INSTALL: ServicingState.CLEAN_INSTALL_FINALIZED,
+    ServicingType.AB_UPDATE: ServicingState.AB_UPDATE_FINALIZED,
+    ServicingType.MANUAL_ROLLBACK_AB: ServicingState.MANUAL_ROLLBACK_AB_FINALIZED,
+}
+
 
 class History:
-    """Copies the log files at the end of finalize. `log_directory` None: there are none."""
+    """Copies the log files at the end of finalize, and of an update's stage.
+
+    `log_directory` None: there are none.
+    """
 
     name = "history"
 
@@ -28,19 +37,26 @@ class History:
     def validate(self, _: Context) -> None:
         """Nothing here depends on the servicing host."""
 
-    def stage(self, _: Context) -> Sequence[Step]:
-        return ()
+    def stage(self, context: Context) -> Sequence[Step]:
+        if context.servicing is not ServicingType.AB_UPDATE:
+            return ()
+        return self._copying(context, Phase.CONFIGURE, "staged", ServicingState.AB_UPDATE_STAGED)
 
     def finalize(self, context: Context) -> Sequence[Step]:
+        return self._copying(context, Phase.FINALIZE, "logs", _FINALIZED[context.servicing])
+
+    def _copying(
+        self, context: Context, phase: Phase, act: str, state: ServicingState
+    ) -> Sequence[Step]:
         if self._directory is None:
             return ()
         target = Path(context.configuration.trident.datastore_path).parent
         return (
             Step(
-                "history/logs",
-                Phase.FINALIZE,
+                f"history/{act}",
+                phase,
                 "keeping the logs in the target",
-                partial(_copy, self._directory, target),
+                partial(_copy, self._directory, target, state),
                 (Effect(Verb.WRITE, f"{target}/trident-*"),),
             ),
         )
@@ -53,8 +69,8 @@ def names(state: ServicingState, now: datetime) -> tuple[str, str]:
     return f"trident-{camel}-{stamp}.log", f"trident-metrics-{camel}-{stamp}.jsonl"
 
 
-def _copy(source: Path, target: Path, context: Context) -> None:
-    log_name, metrics_name = names(ServicingState.CLEAN_INSTALL_FINALIZED, datetime.now(UTC))
+def _copy(source: Path, target: Path, state: ServicingState, context: Context) -> None:
+    log_name, metrics_name = names(state, datetime.now(UTC))
     directory = files.inside(context.newroot, target)
     for name, kept in ((FULL_LOG.name, log_name), (METRICS_LOG.name, metrics_name)):
         if (source / name).exists():

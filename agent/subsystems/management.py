@@ -1,4 +1,7 @@
-"""The agent itself in the target: where its datastore is, and that datastore's first row."""
+"""The agent itself in the target: where its datastore is, and that datastore's first row.
+
+An update leaves the datastore alone: it is on a volume that both sides share.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from agent import datastore, settings
 from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import DEFAULT_DATASTORE
-from agent.api.status import HostStatus
+from agent.api.status import HostStatus, ServicingType
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import files, systemd
@@ -62,6 +65,15 @@ class Management:
         return steps
 
     def finalize(self, context: Context) -> Sequence[Step]:
+        if context.servicing is not ServicingType.CLEAN_INSTALL:
+            return (
+                Step(
+                    "management/flush",
+                    Phase.FINALIZE,
+                    "flushing the target to disk",
+                    lambda _context: os.sync(),
+                ),
+            )
         return (
             Step(
                 "management/datastore",

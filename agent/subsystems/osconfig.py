@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from agent.api.osconfig import SshMode, User
+from agent.api.status import ServicingType
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import accounts, files
 
+MACHINE_ID = Path("etc/machine-id")
+HOSTNAME = Path("etc/hostname")
 SSHD_CONFIG = Path("etc/ssh/sshd_config")
 SSHD_USERS = Path("etc/ssh/sshd_config.d/global_user.conf")
 _INCLUDE = "Include /etc/ssh/sshd_config.d/*.conf"
@@ -36,7 +40,7 @@ class OsConfig:
 
     def stage(self, context: Context) -> Sequence[Step]:
         os = context.configuration.os
-        steps = []
+        steps = list(_identity(context))
         if os.users:
             names = ", ".join(user.name for user in os.users)
             steps.append(
@@ -62,6 +66,18 @@ class OsConfig:
 
     def finalize(self, _: Context) -> Sequence[Step]:
         return ()
+
+
+def carried_over(context: Context) -> tuple[Path, ...]:
+    """The files that make an updated system the host it was: machine-id, and the host name when the
+    configuration sets none. Relative to a root. Pure.
+    """
+    if context.servicing is not ServicingType.AB_UPDATE:
+        return ()
+    keeps_hostname = context.configuration.os.hostname is None
+    if keeps_hostname and not context.configuration.internal_params.disable_hostname_carry_over:
+        return (MACHINE_ID, HOSTNAME)
+    return (MACHINE_ID,)
 
 
 def sshd_users(users: Sequence[User]) -> str:
@@ -92,6 +108,27 @@ def with_include(config: str) -> str:
     return config if first == _INCLUDE else f"{_INCLUDE}\n{config}"
 
 
+def _identity(context: Context) -> Iterator[Step]:
+    carried = carried_over(context)
+    if carried:
+        yield Step(
+            "os-config/identity",
+            Phase.CONFIGURE,
+            "carrying over who this host is",
+            partial(_carry_over, carried),
+            tuple(Effect(Verb.WRITE, f"/{path}") for path in carried),
+        )
+
+
+def _carry_over(carried: Sequence[Path], context: Context) -> None:
+    for path in carried:
+        source = Path("/") / path
+        if source.is_file():
+            files.write(
+                context.newroot / path, source.read_bytes(), mode=source.stat().st_mode & 0o777
+            )
+
+
 def _set_up_users(context: Context) -> None:
     users = context.configuration.os.users
     for user in users:
@@ -110,4 +147,4 @@ def _set_up_users(context: Context) -> None:
 
 def _set_hostname(context: Context) -> None:
     hostname = context.configuration.os.hostname or ""
-    files.write(context.newroot / "etc/hostname", hostname + "\n", mode=0o644)
+    files.write(context.newroot / HOSTNAME, hostname + "\n", mode=0o644)

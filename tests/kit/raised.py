@@ -34,6 +34,8 @@ _ERRORS = {
     "ParseError": _Maker(1),
     "parse_model": _Maker(2),
     "parse_text": _Maker(3),
+    "wrong_root": _Maker(1),
+    "require_booted": _Maker(1),
 }
 _KEYWORD_ONLY = ("run",)
 _RULES = {

@@ -48,11 +48,18 @@ def mounted_image(image: Path, directory: Path) -> Iterator[Path]:
 
 
 def select(
-    image: Path, family: Family, architecture: Architecture, directory: str, boot_uuid: str
+    image: Path,
+    family: Family,
+    architecture: Architecture,
+    directory: str,
+    boot_uuid: str,
+    *,
+    panic_s: int | None = None,
 ) -> tuple[BootFile, ...]:
     """The boot loader files of an image's ESP (mounted at `image`) for EFI/`directory`.
 
     `boot_uuid` is that of the file system that holds /boot: grub.cfg is made to look for it.
+    With `panic_s`, kernels that it starts restart the machine so long after a panic.
     Raises deploy-esp-images when the image lacks one.
     """
     folder = f"{names.EFI}/{directory}"
@@ -66,6 +73,8 @@ def select(
     if family.grub_config:
         config = _required(image, family, family.grub_config).read_text()
         patched = grub.set_boot_filesystem(config, boot_uuid)
+        if panic_s is not None:
+            patched = grub.set_panic(patched, panic_s)
         selected.append(BootFile(f"{folder}/{names.GRUB_CONFIG}", patched.encode()))
     return tuple(selected)
 

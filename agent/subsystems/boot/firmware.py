@@ -7,6 +7,7 @@ create the new one outside BootOrder, BootNext, BootOrder. What was written is r
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -17,6 +18,8 @@ from agent.linux.bootvars import Entry, State
 
 PROBE_BYTES = 1024
 """More than the variables that an installation adds take."""
+
+log = logging.getLogger(__name__)
 
 
 class Position(Enum):
@@ -133,6 +136,45 @@ def install(target: Target, position: Position) -> Entry:
     if wrong:
         raise _order_error(wrong)
     return entry
+
+
+def withdraw(label: str) -> None:
+    """Make the firmware forget the entries of this label, also as the next boot.
+
+    For a side that is about to be overwritten or was not booted. An entry that the running system
+    was booted by is left alone.
+    """
+    state = bootvars.read()
+    gone = [entry.number for entry in state.labelled(label) if entry.number != state.current]
+    if state.next in gone:
+        efibootmgr.clear_next()
+    for number in gone:
+        efibootmgr.delete(number)
+
+
+def prefer(target: Target, other_label: str) -> None:
+    """Make the entries of `target` win over those of `other_label` at every boot from now on.
+
+    First of BootOrder when the machine was booted by one of them; else directly in front of the
+    other's: a machine that came here another way (network first, then the disk) keeps that way.
+    A firmware that lost the entry gets it again. Raises create-boot-entry, update-boot-order.
+    """
+    state = bootvars.read()
+    ours = [entry.number for entry in state.labelled(target.label)]
+    if not ours:
+        log.warning("the firmware has lost the boot entry '%s': it is made again", target.label)
+        install(target, Position.FIRST)
+        return
+    if state.current in ours:
+        confirm()
+        return
+    others = [entry.number for entry in state.labelled(other_label)]
+    order = bootvars.ahead(ours, others, state.order)
+    if order != state.order:
+        efibootmgr.set_order(order)
+        kept = bootvars.read().order
+        if kept != order:
+            raise _order_error((f"BootOrder is {','.join(kept)}, not {','.join(order)}",))
 
 
 def confirm() -> Entry | None:

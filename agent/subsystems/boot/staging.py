@@ -21,10 +21,11 @@ from agent.cosi.metadata import CosiMetadata, Image
 from agent.cosi.reader import CosiImage
 from agent.cosi.stream import extract_image
 from agent.engine.context import Context
-from agent.linux import files
+from agent.linux import files, grub, mounts
 from agent.subsystems.boot import esp, families, names, uki
 from agent.subsystems.boot.esp import BootFile
 
+ESP_DIRECTORY = Path("/run/trident/esp")
 _EXTRACTION_DIRECTORY = "var/tmp"
 _BOOT = Path("/boot")
 _MEMORY_RESERVE_BYTES = 256 << 20
@@ -50,6 +51,9 @@ def rehearse(context: Context) -> None:
         size_bytes = _esp_partition_bytes(context)
         if size_bytes is not None:
             esp.require_capacity(size_bytes, (*selected, *_fallback_copies(selected, context)))
+        if context.servicing is ServicingType.AB_UPDATE:
+            with mounted_esp(context) as root:
+                _require_room(root, selected, context)
 
 
 def copy(context: Context) -> None:
@@ -62,15 +66,30 @@ def copy(context: Context) -> None:
     with _extracted(context, context.newroot / _EXTRACTION_DIRECTORY) as mounted:
         esp.check_shadows(root, families.of_image(image(context).metadata))
         selected = _select(mounted, context)
-        superseded: tuple[Path, ...] = ()
         if image(context).metadata.is_uki:
-            slot = names.uki_slot(context.facts.install_index, context.target_volume)
-            superseded = uki.superseded(root, slot, _active_slot(context))
             uki.clear_staged(root)
-        esp.require_room(root, (*selected, *_fallback_copies(selected, context)), superseded)
-        for path in superseded:
+        for path in _require_room(root, selected, context):
             uki.remove(path)
         esp.copy(root, selected, label(context))
+
+
+@contextmanager
+def mounted_esp(context: Context) -> Iterator[Path]:
+    """The machine's ESP on a directory of our own, beside where it may be mounted already."""
+    if mounts.at(ESP_DIRECTORY) is not None:
+        mounts.unmount(ESP_DIRECTORY)
+    with mounts.mounted(esp_device(context), ESP_DIRECTORY) as root:
+        yield root
+
+
+def _require_room(root: Path, selected: tuple[BootFile, ...], context: Context) -> tuple[Path, ...]:
+    """Check that the files fit on the ESP at `root`; the UKIs that have to go before, if any."""
+    superseded: tuple[Path, ...] = ()
+    if image(context).metadata.is_uki:
+        slot = names.uki_slot(context.facts.install_index, context.target_volume)
+        superseded = uki.superseded(root, slot, _active_slot(context))
+    esp.require_room(root, (*selected, *_fallback_copies(selected, context)), superseded)
+    return superseded
 
 
 def available_bytes(meminfo: str) -> int:
@@ -148,6 +167,7 @@ def _select(mounted: Path, context: Context) -> tuple[BootFile, ...]:
         metadata.os_arch,
         label(context),
         _boot_filesystem(metadata).fs_uuid,
+        panic_s=grub.PANIC_S if context.servicing is ServicingType.AB_UPDATE else None,
     )
     return selected + esp.select_uki(mounted) if metadata.is_uki else selected
 

@@ -5,19 +5,28 @@ Finalize is told nothing by the image: which boot loader is there, the staged fi
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from agent.api.parttypes import Architecture
 from agent.api.status import ServicingType
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import efivars
-from agent.subsystems.boot import fallback, families, firmware, names, staging, uki
+from agent.subsystems.boot import fallback, families, firmware, names, staging, tree, uki
 from agent.subsystems.boot.fallback import Moment
 from agent.subsystems.boot.firmware import Position
 
+log = logging.getLogger(__name__)
+
 _TOOLS = ("blkid", "efibootmgr", "losetup", "mount", "umount")
+_MOMENTS = {
+    ServicingType.CLEAN_INSTALL: Moment.INSTALL_FINALIZE,
+    ServicingType.AB_UPDATE: Moment.UPDATE_FINALIZE,
+    ServicingType.MANUAL_ROLLBACK_AB: Moment.ROLLBACK_FINALIZE,
+}
 
 
 class BootSubsystem:
@@ -61,6 +70,7 @@ class BootSubsystem:
                 staging.rehearse,
                 (fetch,),
             ),
+            *_withdrawal(context),
             Step(
                 "boot/files",
                 Phase.PROVISION,
@@ -96,33 +106,64 @@ class BootSubsystem:
         )
 
 
+def _withdrawal(context: Context) -> Iterator[Step]:
+    """Before the other side is overwritten: whatever power cut comes, nobody boots half of it."""
+    if context.servicing is ServicingType.AB_UPDATE:
+        yield Step(
+            "boot/withdraw",
+            Phase.PREPARE,
+            "having the firmware forget the side that is overwritten",
+            _withdraw,
+            (Effect(Verb.CHANGE, f"boot entry '{staging.label(context)}'", "removed"),),
+        )
+
+
+def _withdraw(context: Context) -> None:
+    firmware.withdraw(staging.label(context))
+    uki.forget_once()
+
+
 def _set_entries(context: Context) -> None:
     """Name the staged UKI and choose it, then the firmware's own variables."""
     root = staging.esp_root(context)
     index = context.facts.install_index
-    if uki.is_staged(root):
-        entry = uki.publish(root, names.uki_slot(index, context.target_volume))
-        if context.servicing is ServicingType.CLEAN_INSTALL:
-            uki.boot_by_default(entry)
-        else:
-            uki.boot_once(entry)
+    _choose_uki(root, names.uki_slot(index, context.target_volume), context.servicing)
     architecture = Architecture(os.uname().machine)
     loader = names.loader_path(index, context.target_volume, architecture)
     target = firmware.target_on(staging.esp_device(context), staging.label(context), loader)
     firmware.install(target, _position(context))
 
 
+def _choose_uki(root: Path, slot: str, servicing: ServicingType) -> None:
+    """A rollback boots the UKI that its side has; what an abandoned update staged goes."""
+    if servicing is ServicingType.MANUAL_ROLLBACK_AB:
+        uki.clear_staged(root)
+        kept = uki.of_slot(root, slot)
+        if kept is not None:
+            uki.boot_by_default(kept)
+    elif uki.is_staged(root):
+        entry = uki.publish(root, slot)
+        if servicing is ServicingType.CLEAN_INSTALL:
+            uki.boot_by_default(entry)
+        else:
+            uki.boot_once(entry)
+
+
 def _set_fallback(context: Context) -> None:
-    install = context.servicing is ServicingType.CLEAN_INSTALL
-    moment = Moment.INSTALL_FINALIZE if install else Moment.UPDATE_FINALIZE
+    moment = _MOMENTS[context.servicing]
     side = fallback.source(moment, context.configuration.os.uefi_fallback, context.target_volume)
-    if side is not None:
-        directory = names.directory(context.facts.install_index, side)
-        fallback.replace(staging.esp_root(context), directory)
+    if side is None:
+        return
+    root = staging.esp_root(context)
+    directory = names.directory(context.facts.install_index, side)
+    if side is not context.target_volume and tree.find(root, f"{names.EFI}/{directory}") is None:
+        log.warning("EFI/%s is not there: %s stays as it is", directory, names.FALLBACK_DIRECTORY)
+        return
+    fallback.replace(root, directory)
 
 
 def _position(context: Context) -> Position:
-    if context.servicing is not ServicingType.CLEAN_INSTALL:
+    if context.servicing is ServicingType.AB_UPDATE:
         return Position.LAST
     if context.configuration.internal_params.virtdeploy_boot_order_workaround:
         return Position.UNCHANGED

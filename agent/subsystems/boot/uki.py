@@ -82,6 +82,18 @@ def boot_once(entry: str) -> None:
     efivars.write_loader_string(_ONE_SHOT, entry)
 
 
+def forget_once() -> None:
+    """Take back `boot_once`."""
+    efivars.delete(_ONE_SHOT, efivars.LOADER_GUID)
+
+
+def of_slot(esp: Path, slot: str) -> str | None:
+    """The newest UKI of a side on the ESP (a file name); None when there is none."""
+    present = [names.parse_uki(path.name) for path in tree.files(esp / names.UKI_DIRECTORY)]
+    ours = [uki for uki in present if uki is not None and uki.slot == slot]
+    return max(ours, key=lambda uki: uki.number).file_name if ours else None
+
+
 def booted_entry() -> str | None:
     """The entry that systemd-boot booted; None when something else did."""
     return efivars.read_loader_string(_SELECTED)

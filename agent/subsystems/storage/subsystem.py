@@ -17,7 +17,15 @@ from agent.cosi.reader import CosiImage
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import mkfs
-from agent.subsystems.storage import filesystems, fstab, image_match, images, partitions, safety
+from agent.subsystems.storage import (
+    filesystems,
+    fstab,
+    image_match,
+    images,
+    inactive,
+    partitions,
+    safety,
+)
 from agent.subsystems.storage.filesystems import NewFileSystem
 from agent.subsystems.storage.image_match import Match
 from agent.subsystems.storage.layout import PlannedDisk
@@ -62,6 +70,8 @@ class StorageSubsystem:
             layout = partitions.plan(context.configuration.storage)
             self._surveys = tuple(_survey(disk) for disk in layout.disks)
             image_match.check_sizes(matches, _by_configured_id(context, layout.sizes()))
+        elif context.servicing is ServicingType.AB_UPDATE:
+            image_match.check_sizes(matches, inactive.checked_sizes(context, matches))
 
     def stage(self, context: Context) -> Sequence[Step]:
         if context.servicing is ServicingType.RUNTIME_UPDATE:

@@ -160,16 +160,6 @@ def test_a_state_that_waits_for_nothing_is_left_alone(
     assert stored(request) == status
 
 
-def test_an_update_of_another_agent_is_not_guessed_at(tmp_path: Path) -> None:
-    status = finalized(configuration([]), tmp_path).model_copy(
-        update={"servicing_state": ServicingState.AB_UPDATE_FINALIZED}
-    )
-    request = store(tmp_path / "d.sqlite", status)
-    with pytest.raises(TridentError, match="cannot commit"):
-        commit.run(request)
-    assert stored(request).servicing_state is ServicingState.AB_UPDATE_FINALIZED
-
-
 def test_an_interrupted_commit_stops_at_once_and_is_done_again(tmp_path: Path) -> None:
     """A reboot in the middle of a health check says nothing about the installation."""
     root = node(tmp_path / "root", os.stat("/").st_dev)

@@ -70,6 +70,36 @@ def test_an_update_is_booted_next_but_stays_last(target: Target) -> None:
     assert state.order[-1] == second.number
 
 
+def test_a_side_that_is_overwritten_is_forgotten_also_as_the_next_boot(target: Target) -> None:
+    first = firmware.install(target, Position.FIRST)
+    other = replace(target, label="AZLB", loader="\\EFI\\AZLB\\bootx64.efi")
+    firmware.install(other, Position.LAST)
+    firmware.withdraw("AZLB")
+    state = bootvars.read()
+    assert state.next is None
+    assert state.labelled("AZLB") == ()
+    assert state.order[0] == first.number
+    firmware.withdraw("AZLB")
+    assert bootvars.read() == state
+
+
+def test_a_committed_side_wins_over_the_other_one(target: Target) -> None:
+    """This machine was not booted by either: what is tried before both stays before both."""
+    first = firmware.install(target, Position.FIRST)
+    other = replace(target, label="AZLB", loader="\\EFI\\AZLB\\bootx64.efi")
+    second = firmware.install(other, Position.LAST)
+    earlier = bootvars.read().order[1:-1]
+    efibootmgr.set_order([*earlier, first.number, second.number])
+    firmware.prefer(other, "AZLA")
+    assert bootvars.read().order == (*earlier, second.number, first.number)
+
+
+def test_an_entry_that_the_firmware_lost_is_made_again(target: Target) -> None:
+    firmware.prefer(target, "AZLB")
+    state = bootvars.read()
+    assert [entry.number for entry in state.labelled("AZLA")] == [state.order[0]]
+
+
 def test_stale_entries_do_not_pile_up(target: Target) -> None:
     numbers = {firmware.install(target, Position.FIRST).number for _ in range(3)}
     state = bootvars.read()

@@ -17,6 +17,7 @@ RULES = {*catalogue.GRAPH, *catalogue.STATIC, *catalogue.WARNINGS, *catalogue.DY
 COMPUTED = {
     "agent/api/load.py",
     "agent/check/findings.py",
+    "agent/servicing/booted.py",
     "agent/subsystems/scripts.py",
     "bootserver/app.py",
     "bootserver/documents.py",

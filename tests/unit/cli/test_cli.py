@@ -104,13 +104,21 @@ def test_schema_is_json_schema() -> None:
 
 def test_what_is_not_supported_is_refused_by_name(tmp_path: Path) -> None:
     report = tmp_path / "error.yaml"
-    update = trident("update", "--error", report)
-    assert update.returncode == 2
-    assert "unsupported-configuration" in update.stderr
+    multiboot = trident("install", "--multiboot", "--error", report)
+    assert multiboot.returncode == 2
+    assert "unsupported-configuration" in multiboot.stderr
     error = yaml.safe_load(report.read_text())
     assert error["category"] == "unsupported-configuration"
     assert set(error) == {"message", "error", "category", "location", "cause"}
-    assert trident("install", "--multiboot").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["update", "--allowed-operations", "finalize"], ["rollback"], ["commit"]]
+)
+def test_a_host_that_the_agent_did_not_install_is_left_alone(arguments: list[str]) -> None:
+    result = trident(*arguments)
+    assert result.returncode == 2
+    assert "invalid-input/host-not-provisioned" in result.stderr
 
 
 def test_install_plan_refuses_an_unsupported_field_by_its_path() -> None:

@@ -90,3 +90,10 @@ def test_moving_to_the_front_keeps_the_rest_in_order() -> None:
 
 def test_adding_at_the_end_leaves_what_is_there_alone() -> None:
     assert bootvars.last(["0003", "0001"], ["0000", "0001"]) == ("0000", "0001", "0003")
+
+
+def test_moving_ahead_of_others_leaves_what_is_tried_before_them() -> None:
+    order = ["0009", "0000", "0002", "0001"]
+    assert bootvars.ahead(["0001"], ["0000"], order) == ("0009", "0001", "0000", "0002")
+    assert bootvars.ahead(["0001"], ["0007"], order) == ("0009", "0000", "0002", "0001")
+    assert bootvars.ahead(["0005"], ["0000"], order) == ("0009", "0005", "0000", "0002", "0001")

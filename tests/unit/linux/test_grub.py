@@ -38,3 +38,21 @@ def test_a_config_that_searches_by_no_uuid_is_refused(line: str) -> None:
     with pytest.raises(TridentError, match="no 'search' command") as caught:
         grub.set_boot_filesystem(f"{line}\n", NEW)
     assert caught.value.code == "update-grub-configs"
+
+
+def test_kernels_restart_after_a_panic_unless_they_are_told_something_else() -> None:
+    config = (
+        "menuentry a {\n\tlinux /vmlinuz root=UUID=1 ro  \n\tinitrd /i\n}\n"
+        "menuentry b {\n  linuxefi /vmlinuz panic=5 ro\n}\n# linux /old\nset linux=1\n"
+    )
+    changed = grub.set_panic(config, 30)
+    assert "\tlinux /vmlinuz root=UUID=1 ro panic=30\n" in changed
+    assert "  linuxefi /vmlinuz panic=5 ro\n" in changed
+    assert changed.count("panic=30") == 1
+    assert grub.set_panic(changed, 30) == changed
+
+
+def test_a_config_that_starts_no_kernel_stays_as_it_is() -> None:
+    assert grub.set_panic("configfile /boot/grub/grub.cfg\n", 30) == (
+        "configfile /boot/grub/grub.cfg\n"
+    )

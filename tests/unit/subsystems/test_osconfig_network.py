@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import yaml
 
 from agent.api.hostconfig import HostConfiguration
 from agent.api.osconfig import SshMode, User
+from agent.api.status import ServicingType
+from agent.engine.context import Context
 from agent.subsystems import network, osconfig
 
 
@@ -52,3 +55,16 @@ def test_the_netplan_file_is_the_configured_body_below_network() -> None:
     configuration = HostConfiguration.model_validate_json(json.dumps({"os": {"netplan": body}}))
     assert configuration.os.netplan is not None
     assert yaml.safe_load(network.render(configuration.os.netplan)) == {"network": body}
+
+
+def test_an_updated_system_is_the_host_it_was() -> None:
+    def carried(document: dict[str, object], servicing: ServicingType) -> tuple[Path, ...]:
+        configuration = HostConfiguration.model_validate_json(json.dumps(document))
+        return osconfig.carried_over(Context(configuration, servicing))
+
+    both = (osconfig.MACHINE_ID, osconfig.HOSTNAME)
+    update = ServicingType.AB_UPDATE
+    assert carried({}, update) == both
+    assert carried({"os": {"hostname": "new"}}, update) == both[:1]
+    assert carried({"internalParams": {"disableHostnameCarryOver": True}}, update) == both[:1]
+    assert carried({}, ServicingType.CLEAN_INSTALL) == ()

@@ -61,3 +61,13 @@ def test_the_superseded_ukis_are_paths_on_the_esp(tmp_path: Path) -> None:
     linux = write(tmp_path, "vmlinuz-100-azla0.efi", "vmlinuz-101-azlb0.efi")
     assert uki.superseded(tmp_path, "azlb0", "azla0") == (linux / "vmlinuz-101-azlb0.efi",)
     assert uki.superseded(tmp_path / "empty", "azlb0", "azla0") == ()
+
+
+def test_the_newest_uki_of_a_side_is_found(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        *("vmlinuz-100-azla0.efi", "vmlinuz-102-azla0.efi", "vmlinuz-103-azlb0.efi"),
+        *("vmlinuz-104-azla1.efi", "vmlinuz-6.1.efi", names.STAGED_UKI),
+    )
+    assert uki.of_slot(tmp_path, "azla0") == "vmlinuz-102-azla0.efi"
+    assert uki.of_slot(tmp_path, "azlb1") is None

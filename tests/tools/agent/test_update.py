@@ -1,0 +1,419 @@
+"""update, commit and rollback for real, in a private mount namespace; see update_driver.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import datastore
+from agent.api import status as host_status
+from agent.api.status import AbVolume, HostStatus, ServicingState
+from agent.linux.run import run
+from tests.unit.cosi.images import cosi_bytes
+
+pytestmark = pytest.mark.tools
+
+ROOT = Path(__file__).parents[3]
+SANDBOX = """
+mount -t tmpfs tmpfs "$1/sandbox"
+mkdir "$1/sandbox/upper" "$1/sandbox/work" "$1/sandbox/root"
+mount -t overlay overlay \
+    -o "lowerdir=/,upperdir=$1/sandbox/upper,workdir=$1/sandbox/work" "$1/sandbox/root"
+for name in proc sys dev; do mount --rbind "/$name" "$1/sandbox/root/$name"; done
+mkdir -p "$1/sandbox/root$1"
+mount --bind "$1" "$1/sandbox/root$1"
+rm -rf "$1/sandbox/root/run/trident" "$1/sandbox/root/var/lib/trident"
+echo 0123456789abcdef0123456789abcdef > "$1/sandbox/root/etc/machine-id"
+echo v1 > "$1/sandbox/root/etc/hostname"
+"""
+_UNSHARE = ("unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c")
+STEPS = (
+    "boot/withdraw",
+    "storage/make",
+    "storage/fill",
+    "boot/files",
+    "hooks/postProvision/outside",
+    "management/settings",
+    "os-config/identity",
+    "trial/deadline",
+    "hooks/postConfigure/inside",
+    "history/staged",
+    "management/flush",
+    "boot/next",
+    "boot/order",
+    "history/logs",
+)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "sandbox").mkdir()
+    (tmp_path / "image.cosi").write_bytes(cosi_bytes())
+    configure(tmp_path, "v1")
+    return tmp_path
+
+
+def configure(work: Path, name: str, **changes: Any) -> str:
+    """Write the Host Configuration called `name`; a shell line that makes it the current one."""
+
+    def partition(id: str, type: str) -> dict[str, Any]:
+        return {"id": id, "type": type, "size": "32M"}
+
+    script = 'echo "$SERVICING_TYPE" > "$TARGET_ROOT/{0}"'
+    document: dict[str, Any] = {
+        "image": {"url": f"file://{work}/image.cosi", "sha384": "ignored"},
+        "storage": {
+            "disks": [
+                {
+                    "id": "os",
+                    "device": "/dev/vdz",
+                    "partitionTableType": "gpt",
+                    "partitions": [
+                        partition("esp", "esp"),
+                        partition("root-a", "root"),
+                        partition("root-b", "root"),
+                        partition("trident", "linux-generic"),
+                    ],
+                }
+            ],
+            "abUpdate": {
+                "volumePairs": [{"id": "root", "volumeAId": "root-a", "volumeBId": "root-b"}]
+            },
+            "filesystems": [
+                {"deviceId": "esp", "mountPoint": "/boot/efi"},
+                {"deviceId": "root", "mountPoint": "/"},
+                {"deviceId": "trident", "source": "new", "mountPoint": "/var/lib/trident"},
+            ],
+        },
+        "os": {"additionalFiles": [{"destination": "/etc/motd", "content": f"{name}\n"}]},
+        "scripts": {
+            "postProvision": [
+                {"name": "outside", "runOn": ["all"], "content": script.format("provisioned")}
+            ],
+            "postConfigure": [
+                {"name": "inside", "runOn": ["all"], "content": script.format("configured")}
+            ],
+        },
+    }
+    text = json.dumps(document | changes)
+    (work / f"{name}.json").write_text(text)
+    if name == "v1":
+        (work / "configuration.json").write_text(text)
+    return f"use {name}"
+
+
+def drive(work: Path, *commands: str) -> list[str]:
+    """Run the driver's commands (and `use NAME`) in one sandbox; their output lines."""
+    driver = f"chroot $1/sandbox/root {sys.executable} -m tests.kit.update_driver $1"
+    lines = [SANDBOX]
+    for command in ("prepare", *commands):
+        verb, _, rest = command.partition(" ")
+        if verb == "use":
+            lines.append(f"cp $1/{rest}.json $1/configuration.json")
+        elif verb == "sh":
+            lines.append(f"chroot $1/sandbox/root sh -ec '{rest}'")
+        else:
+            lines.append(f"{driver} {command} || echo failed $?")
+    result = run(
+        [*_UNSHARE, "\n".join(lines), "sh", work],
+        timeout_s=240,
+        env={"PYTHONPATH": os.fspath(ROOT)},
+        merge_stderr=True,
+    )
+    return result.stdout.splitlines()
+
+
+def ends(output: list[str]) -> list[str]:
+    """The last line of each command."""
+    return [line for line in output if " left [" in line]
+
+
+def of_side(work: Path, name: str, path: str) -> bytes:
+    return run(["debugfs", "-R", f"cat {path}", work / f"{name}.img"]).stdout_bytes
+
+
+def listing(work: Path, name: str, path: str) -> str:
+    return run(["debugfs", "-R", f"ls -l {path}", work / f"{name}.img"]).stdout
+
+
+def rows(work: Path) -> list[HostStatus]:
+    copy = work / "copy.sqlite"
+    copy.write_bytes(of_side(work, "trident", "/datastore.sqlite"))
+    with datastore.opened(copy) as store:
+        return [host_status.parse(row.contents) for row in store.rows()]
+
+
+def firmware(work: Path) -> tuple[str | None, list[str]]:
+    state = json.loads((work / "firmware").read_text())
+    return state["next"], state["order"]
+
+
+def test_an_update_is_staged_tried_and_committed(work: Path) -> None:
+    v2 = configure(work, "v2")
+    output = drive(work, v2, "update stage,finalize", "power-on", "commit")
+    assert ends(output)[1:] == [
+        "update ab-update-finalized None volume-a reboot left []",
+        "power-on ab-update-finalized None volume-a stay left []",
+        "commit provisioned None volume-b stay left []",
+    ], "\n".join(output)
+    assert "booted root-b" in output
+    assert of_side(work, "root-b", "/etc/motd") == b"v2\n"
+    assert of_side(work, "root-b", "/etc/machine-id") == b"0123456789abcdef0123456789abcdef\n"
+    assert of_side(work, "root-b", "/etc/hostname") == b"v1\n"
+    assert of_side(work, "root-b", "/configured") == b"ab_update\n"
+    assert of_side(work, "trident", "/keep") == b"of v1\n"
+    assert "trident-commit-deadline" not in listing(work, "root-b", "/etc/systemd/system")
+    assert b"loader of volume-b" in of_side(work, "esp", "/EFI/BOOT/bootx64.efi")
+    states = [(row.servicing_state, row.overwritten_volume) for row in rows(work)]
+    assert states == [
+        (ServicingState.PROVISIONED, None),
+        (ServicingState.PROVISIONED, AbVolume.B),
+        (ServicingState.AB_UPDATE_STAGED, None),
+        (ServicingState.AB_UPDATE_FINALIZED, None),
+        (ServicingState.PROVISIONED, None),
+    ]
+    kept = listing(work, "trident", "/")
+    assert "trident-AbUpdateStaged-" in kept
+    assert "trident-AbUpdateFinalized-" in kept
+
+
+def test_the_next_update_goes_to_the_first_side_and_can_be_rolled_back(work: Path) -> None:
+    use = [configure(work, "v2"), configure(work, "v3")]
+    cycle = ["update stage,finalize", "power-on", "commit"]
+    output = drive(
+        work,
+        *(use[0], *cycle, use[1], *cycle),
+        *("rollback stage,finalize", "power-on", "commit", "rollback stage,finalize"),
+    )
+    assert ends(output)[-5:] == [
+        "commit provisioned None volume-a stay left []",
+        "rollback manual-rollback-ab-finalized None volume-a reboot left []",
+        "power-on manual-rollback-ab-finalized None volume-a stay left []",
+        "commit provisioned None volume-b stay left []",
+        "rollback provisioned None volume-b stay left []",
+    ], "\n".join(output)
+    assert "refused servicing/manual-rollback there is no system to go back to" in output[-2]
+    assert of_side(work, "root-a", "/etc/motd") == b"v3\n"
+    assert of_side(work, "root-b", "/etc/motd") == b"v2\n"
+    last = rows(work)[-1]
+    assert last.spec.os.additional_files[0].content == "v2\n"
+
+
+def test_while_staged_the_deadline_is_in_the_target_and_nothing_boots_it(work: Path) -> None:
+    output = drive(work, configure(work, "v2"), "update stage", "power-on", "commit")
+    assert ends(output)[1:] == [
+        "update ab-update-staged None volume-a stay left []",
+        "power-on ab-update-staged None volume-a stay left []",
+        "commit ab-update-staged None volume-a stay left []",
+    ], "\n".join(output)
+    assert "booted root-a" in output
+    assert "trident-commit-deadline.timer" in listing(work, "root-b", "/etc/systemd/system")
+    assert firmware(work) == (None, ["AZLA"])
+
+
+def test_a_reboot_between_stage_and_finalize_changes_nothing(work: Path) -> None:
+    output = drive(
+        work,
+        configure(work, "v2"),
+        *("update stage", "power-on", "commit", "finalize-staged", "power-on", "commit"),
+    )
+    assert ends(output)[-3:] == [
+        "finalize-staged ab-update-finalized None volume-a reboot left []",
+        "power-on ab-update-finalized None volume-a stay left []",
+        "commit provisioned None volume-b stay left []",
+    ], "\n".join(output)
+
+
+def test_another_configuration_is_not_finalized(work: Path) -> None:
+    use = [configure(work, "v2"), configure(work, "v3")]
+    output = drive(work, use[0], "update stage", use[1], "update finalize", "update stage")
+    assert "refused invalid-input/staged-configuration-changed" in " ".join(output)
+    assert ends(output)[-1] == "update ab-update-staged None volume-a stay left []"
+    assert of_side(work, "root-b", "/etc/motd") == b"v3\n"
+
+
+def test_what_changes_nothing_does_nothing(work: Path) -> None:
+    image = {"url": f"file://{work}/image.cosi", "sha384": "0" * 96}
+    configure(work, "v1", image=image)
+    checks = [{"name": "new", "runOn": ["all"], "content": "true"}]
+    output = drive(
+        work,
+        configure(work, "v2", image=image, os=_os("v1"), health={"checks": checks}),
+        "update stage,finalize",
+    )
+    assert ends(output)[-1] == "update provisioned None volume-a stay left []"
+    assert len(rows(work)) == 1
+
+
+def _os(name: str) -> dict[str, Any]:
+    return {"additionalFiles": [{"destination": "/etc/motd", "content": f"{name}\n"}]}
+
+
+def test_an_image_without_storage_uses_the_storage_there_is(work: Path) -> None:
+    output = drive(work, configure(work, "v2", storage={}), "update stage,finalize")
+    assert ends(output)[-1] == "update ab-update-finalized None volume-a reboot left []"
+
+
+def test_storage_cannot_be_changed_by_an_update(work: Path) -> None:
+    document = json.loads((work / "configuration.json").read_text())
+    document["storage"]["disks"][0]["partitions"][3]["size"] = "64M"
+    output = drive(work, configure(work, "v2", storage=document["storage"]), "update stage")
+    assert "invalid-host-configuration-dynamic" in " ".join(output)
+    assert len(rows(work)) == 2
+    assert rows(work)[-1].last_error is not None
+
+
+def test_a_network_change_alone_is_refused_as_long_as_it_cannot_be_done(work: Path) -> None:
+    image = {"url": f"file://{work}/image.cosi", "sha384": "0" * 96}
+    configure(work, "v1", image=image)
+    netplan = {"version": 2, "ethernets": {"e": {"dhcp4": True}}}
+    output = drive(
+        work,
+        configure(work, "v2", image=image, os=_os("v1") | {"netplan": netplan}),
+        "update stage",
+    )
+    assert "refused unsupported-configuration/unsupported-configuration" in " ".join(output)
+    assert "os.netplan changed" in " ".join(output)
+
+
+def test_an_unhealthy_system_gives_way_and_the_old_one_says_why(work: Path) -> None:
+    checks = [{"name": "sick", "runOn": ["ab-update"], "content": "echo no disk; exit 3"}]
+    output = drive(
+        work,
+        configure(work, "v2", health={"checks": checks}),
+        *("update stage,finalize", "power-on", "commit", "power-on", "commit", "commit"),
+    )
+    text = "\n".join(output)
+    assert ends(output)[-4:] == [
+        "commit ab-update-health-check-failed None volume-a reboot left []",
+        "power-on ab-update-health-check-failed None volume-a stay left []",
+        "commit provisioned None volume-a stay left []",
+        "commit provisioned None volume-a stay left []",
+    ], text
+    assert "gave way health-checks/health-checks-failed" in text
+    assert "refused health-checks/ab-update-health-check-commit-check the update was undone" in text
+    last = rows(work)[-1]
+    assert isinstance(last.last_error, dict)
+    assert "no disk" in str(last.last_error["message"])
+    assert last.spec.os.additional_files[0].content == "v1\n"
+    assert "trident-health-check-failure-" in listing(work, "trident", "/")
+
+
+def test_a_system_that_does_not_come_up_is_reported_by_the_old_one(work: Path) -> None:
+    output = drive(
+        work,
+        configure(work, "v2"),
+        *("update stage,finalize", "power-on", "boot root-a", "commit", "update stage,finalize"),
+    )
+    assert "refused servicing/ab-update-reboot-check" in " ".join(output)
+    assert ends(output)[-2:] == [
+        "commit provisioned None volume-a stay left []",
+        "update ab-update-finalized None volume-a reboot left []",
+    ], "\n".join(output)
+
+
+def test_an_update_that_is_told_to_stop_lets_go_and_says_so(work: Path) -> None:
+    """F10: SIGTERM, while a script of the operator runs."""
+    slow = {"name": "slow", "runOn": ["all"], "content": f"touch {work}/runs; sleep 250"}
+    v2 = configure(work, "v2", scripts={"postProvision": [slow]})
+    driver = f"{sys.executable} -m tests.kit.update_driver {work} update stage,finalize"
+    told = f"{driver} & p=$!; until test -e {work}/runs; do sleep 0.05; done; kill $p; wait $p"
+    output = drive(work, v2, f"sh {told}", "power-on", "commit")
+    assert "refused servicing/interrupted stopped by SIGTERM" in "\n".join(output)
+    assert ends(output)[-3:] == [
+        "update provisioned None volume-a stay left []",
+        "power-on provisioned None volume-a stay left []",
+        "commit provisioned None volume-a stay left []",
+    ], "\n".join(output)
+    last = rows(work)[-1]
+    assert isinstance(last.last_error, dict)
+    assert last.last_error["error"] == "interrupted"
+    assert last.overwritten_volume is AbVolume.B
+
+
+def test_an_update_is_refused_until_the_last_one_was_committed(work: Path) -> None:
+    output = drive(
+        work,
+        configure(work, "v2"),
+        "update stage,finalize",
+        "update stage,finalize",
+        "rollback stage",
+    )
+    text = " ".join(output)
+    assert "refused internal/unexpected-servicing-state" in text
+    assert "refused servicing/manual-rollback" in text
+    assert ends(output)[-1] == "rollback ab-update-finalized None volume-a stay left []"
+
+
+def test_updates_start_only_from_the_committed_side(work: Path) -> None:
+    output = drive(work, configure(work, "v2"), "boot root-b", "update stage,finalize")
+    assert "root-device-path-ab-active-volume-mismatch" in " ".join(output)
+    assert len(rows(work)) == 2
+
+
+def test_a_rollback_is_refused_when_the_other_side_was_written(work: Path) -> None:
+    """F66: by something that the datastore knows nothing of."""
+    cycle = (configure(work, "v2"), "update stage,finalize", "power-on", "commit")
+    output = drive(work, *cycle, f"sh mkfs.ext4 -q -F {work}/root-a.img", "rollback stage,finalize")
+    assert "holds no operating system" in " ".join(output)
+    assert ends(output)[-1] == "rollback provisioned None volume-b stay left []"
+    assert firmware(work)[1][0] == "AZLB"
+
+
+def test_a_rollback_is_refused_when_another_system_is_there(work: Path) -> None:
+    cycle = (configure(work, "v2"), "update stage,finalize", "power-on", "commit")
+    exchange = f"sh tune2fs -f -U random {work}/root-a.img >/dev/null"
+    output = drive(work, *cycle, exchange, "rollback stage")
+    assert "boots another file system than the one that is there" in " ".join(output)
+
+
+def test_a_rollback_can_be_staged_and_finalized_apart(work: Path) -> None:
+    cycle = (configure(work, "v2"), "update stage,finalize", "power-on", "commit")
+    output = drive(work, *cycle, "rollback stage", "rollback finalize", "power-on", "commit")
+    assert ends(output)[-4:] == [
+        "rollback manual-rollback-ab-staged None volume-b stay left []",
+        "rollback manual-rollback-ab-finalized None volume-b reboot left []",
+        "power-on manual-rollback-ab-finalized None volume-b stay left []",
+        "commit provisioned None volume-a stay left []",
+    ], "\n".join(output)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_power_cut_at_any_step_boots_a_whole_system_and_the_update_converges(
+    work: Path, step: str
+) -> None:
+    """F01 to F05: killed in front of the step, then the power comes back."""
+    output = drive(
+        work,
+        configure(work, "v2"),
+        *(f"update stage,finalize {step}", "power-on", "commit"),
+        *("update stage,finalize", "power-on", "commit"),
+    )
+    text = "\n".join(output)
+    assert "failed 137" in text
+    told_to_boot = STEPS.index(step) > STEPS.index("boot/next")
+    assert ("booted root-b" in output[: output.index("failed 137") + 4]) is told_to_boot, text
+    _, first_commit, *_, last_commit = [line for line in ends(output) if "power-on" not in line]
+    if told_to_boot:
+        assert first_commit == "commit provisioned None volume-b stay left []", text
+        assert last_commit == "commit provisioned None volume-a stay left []", text
+    else:
+        assert first_commit.startswith(("commit provisioned None volume-a", "commit ab-update-st"))
+        assert last_commit == "commit provisioned None volume-b stay left []", text
+    assert of_side(work, "trident", "/keep") == b"of v1\n"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_run_that_was_killed_is_simply_repeated(work: Path, step: str) -> None:
+    output = drive(
+        work, configure(work, "v2"), f"update stage,finalize {step}", "update stage,finalize"
+    )
+    assert "failed 137" in output
+    last = ends(output)[-1]
+    assert last == "update ab-update-finalized None volume-a reboot left []", "\n".join(output)
+    assert firmware(work) == ("AZLB", ["AZLA", "AZLB"])

@@ -1,0 +1,88 @@
+"""The state table of commit: from the recorded state and the side that came up."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.api.hostconfig import HostConfiguration
+from agent.api.status import AbVolume, HostStatus, ServicingState
+from agent.servicing import statuses, verdicts
+from agent.servicing.booted import Booted
+from agent.servicing.verdicts import Verdict
+
+S = ServicingState
+OLD = HostConfiguration.model_validate({"os": {"hostname": "old"}})
+NEW = HostConfiguration.model_validate({"os": {"hostname": "new"}})
+RUNNING = HostStatus(
+    spec=OLD, servicing_state=S.PROVISIONED, ab_active_volume=AbVolume.A, install_index=1
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "on_target", "on_active", "elsewhere"),
+    [
+        (S.NOT_PROVISIONED, Verdict.NOTHING, Verdict.NOTHING, Verdict.NOTHING),
+        (S.CLEAN_INSTALL_STAGED, Verdict.NOTHING, Verdict.NOTHING, Verdict.NOTHING),
+        (S.CLEAN_INSTALL_FINALIZED, Verdict.COMMIT, Verdict.RETURNED, Verdict.RETURNED),
+        (S.AB_UPDATE_STAGED, Verdict.COMMIT, Verdict.NOTHING, Verdict.NOTHING),
+        (S.AB_UPDATE_FINALIZED, Verdict.COMMIT, Verdict.RETURNED, Verdict.RETURNED),
+        (
+            S.AB_UPDATE_HEALTH_CHECK_FAILED,
+            Verdict.STILL_UNHEALTHY,
+            Verdict.RETURNED_UNHEALTHY,
+            Verdict.RETURNED_UNHEALTHY,
+        ),
+        (S.MANUAL_ROLLBACK_AB_STAGED, Verdict.COMMIT, Verdict.NOTHING, Verdict.NOTHING),
+        (S.MANUAL_ROLLBACK_AB_FINALIZED, Verdict.COMMIT, Verdict.RETURNED, Verdict.RETURNED),
+        (S.PROVISIONED, Verdict.SETTLED, Verdict.NOTHING, Verdict.NOTHING),
+        (S.RUNTIME_UPDATE_STAGED, Verdict.NOTHING, Verdict.NOTHING, Verdict.NOTHING),
+        (S.MANUAL_ROLLBACK_RUNTIME_STAGED, Verdict.NOTHING, Verdict.NOTHING, Verdict.NOTHING),
+    ],
+)
+def test_every_state_has_a_verdict_for_every_root(
+    state: ServicingState, on_target: Verdict, on_active: Verdict, elsewhere: Verdict
+) -> None:
+    judged = [verdicts.judge(state, booted) for booted in Booted]
+    assert judged == [on_target, on_active, elsewhere]
+
+
+def test_an_update_is_recorded_from_stage_to_commit() -> None:
+    staging = statuses.staging(RUNNING, AbVolume.B)
+    assert (staging.servicing_state, staging.spec) == (S.PROVISIONED, OLD)
+    assert staging.overwritten_volume is AbVolume.B
+    staged = statuses.serviced(staging, NEW, S.AB_UPDATE_STAGED)
+    assert (staged.spec, staged.spec_old, staged.ab_active_volume) == (NEW, OLD, AbVolume.A)
+    assert staged.overwritten_volume is None
+    finalized = statuses.serviced(staged, NEW, S.AB_UPDATE_FINALIZED)
+    assert (finalized.spec, finalized.spec_old) == (NEW, OLD)
+    flipped = statuses.flipped(finalized, AbVolume.B)
+    assert (flipped.spec, flipped.spec_old) == (NEW, HostConfiguration())
+    assert (flipped.servicing_state, flipped.ab_active_volume) == (S.PROVISIONED, AbVolume.B)
+    assert flipped.install_index == 1
+
+
+def test_a_new_update_forgets_the_one_that_is_staged() -> None:
+    staged = statuses.serviced(RUNNING, NEW, S.AB_UPDATE_STAGED)
+    again = statuses.staging(staged, AbVolume.B)
+    assert (again.spec, again.spec_old) == (OLD, HostConfiguration())
+    assert again.servicing_state is S.PROVISIONED
+
+
+def test_a_system_that_did_not_come_up_leaves_the_old_one() -> None:
+    finalized = statuses.serviced(RUNNING, NEW, S.AB_UPDATE_FINALIZED)
+    returned = verdicts.returned(finalized)
+    assert (returned.spec, returned.servicing_state) == (OLD, S.PROVISIONED)
+    assert returned.ab_active_volume is AbVolume.A
+
+
+def test_an_installation_that_did_not_come_up_is_forgotten() -> None:
+    finalized = HostStatus(spec=NEW, servicing_state=S.CLEAN_INSTALL_FINALIZED)
+    assert verdicts.returned(finalized) == HostStatus()
+    assert verdicts.unhealthy(finalized).servicing_state is S.NOT_PROVISIONED
+
+
+def test_an_unhealthy_update_waits_for_the_old_system() -> None:
+    finalized = statuses.serviced(RUNNING, NEW, S.AB_UPDATE_FINALIZED)
+    unhealthy = verdicts.unhealthy(finalized)
+    assert unhealthy.servicing_state is S.AB_UPDATE_HEALTH_CHECK_FAILED
+    assert unhealthy.spec_old == OLD
