@@ -17,6 +17,16 @@ from agent.api.yamltext import Path
 from agent.check.findings import Finding
 
 CODE: Final = "unsupported-configuration"
+_UNDONE_FLAGS: Final = (
+    "dracutDebug",
+    "harpoon",
+    "noCloseEncryptedVolumes",
+    "preRebootChecks",
+    "reencryptOnCleanInstall",
+    "selfUpgradeTrident",
+    "waitForSystemdNetworkd",
+    "writableEtcOverlayHooks",
+)
 _CREATED: Final = (FileSystemType.EXT4, FileSystemType.XFS, FileSystemType.VFAT)
 
 
@@ -53,6 +63,12 @@ def _swap_elsewhere(hc: HostConfiguration) -> Iterator[Path]:
             yield ("storage", "swap", index)
 
 
+def _internal_flags(hc: HostConfiguration) -> Iterator[Path]:
+    for name in _UNDONE_FLAGS:
+        if hc.internal_params.flag(name):
+            yield ("internalParams", name)
+
+
 def _when(
     condition: Callable[[HostConfiguration], object], *path: str
 ) -> Callable[[HostConfiguration], Iterator[Path]]:
@@ -72,6 +88,7 @@ MISSING: Final = (
     Missing("verity devices", _when(lambda hc: hc.storage.verity, "storage", "verity")),
     Missing("adopted partitions", _adopted_partitions),
     Missing("adopted filesystems", _adopted_filesystems),
+    Missing("this internal parameter", _internal_flags),
     Missing("new filesystems of this type", _new_filesystem_types),
     Missing("swap on anything but a partition", _swap_elsewhere),
     Missing("SELinux modes", _when(lambda hc: hc.os.selinux.mode, "os", "selinux", "mode")),

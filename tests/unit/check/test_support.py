@@ -35,6 +35,10 @@ ASKING = {
         "storage: {filesystems: [{source: new, type: tmpfs, mountPoint: /t}]}",
         "storage.filesystems[0].type",
     ),
+    "this internal parameter": (
+        "internalParams: {preRebootChecks: true, harpoon: false}",
+        "internalParams.preRebootChecks",
+    ),
     "swap on anything but a partition": ("storage: {swap: [a]}", "storage.swap[0]"),
     "SELinux modes": ("os: {selinux: {mode: enforcing}}", "os.selinux.mode"),
     "kernel modules": ("os: {modules: [{name: a}]}", "os.modules"),
