@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.kit.tools import unavailable
+
 settings.register_profile("trident", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("trident")
 
@@ -27,10 +29,4 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if "toolbox" in marks and not in_toolbox():
         pytest.skip("runs inside the toolbox VM: make test-vm")
     if marks & NEEDS_ROOT and os.geteuid() != 0:
-        _unavailable("needs root")
-
-
-def _unavailable(why: str) -> None:
-    if os.environ.get("REQUIRE_TOOLS") == "1":
-        pytest.fail(why)
-    pytest.skip(why)
+        unavailable("needs root")

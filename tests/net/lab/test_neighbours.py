@@ -8,6 +8,7 @@ import pytest
 
 from agent.linux.run import find, run
 from lab import neighbours, network, waiting
+from tests.kit.tools import unavailable
 
 pytestmark = pytest.mark.net
 
@@ -20,7 +21,7 @@ def curl(rack: network.Rack, *words: str) -> str:
 @pytest.mark.parametrize(("ranges", "status"), [(True, "206"), (False, "200")])
 def test_the_mirror_serves_files_with_or_without_ranges(tmp_path: Path, ranges: bool, status: str):
     if find("nginx") is None:
-        pytest.skip("nginx is not installed")
+        unavailable("nginx is not installed")
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "image.cosi").write_bytes(b"0123456789")
     with (

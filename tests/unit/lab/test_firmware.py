@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,13 @@ from virt.firmware.varstore import edk2
 from lab import firmware
 from lab.errors import LabError
 from lab.firmware import OVMF, Firmware, Nvram
+from tests.kit.tools import unavailable
 
 
 @pytest.fixture
 def nvram(tmp_path: Path) -> Path:
     if not OVMF.exists():
-        if os.environ.get("REQUIRE_TOOLS") == "1":
-            pytest.fail("ovmf is not installed")
-        pytest.skip("ovmf is not installed")
+        unavailable("ovmf is not installed")
     path = tmp_path / "nvram.fd"
     firmware.create_nvram(Firmware.UEFI, path)
     return path
