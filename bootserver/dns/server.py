@@ -6,6 +6,7 @@ Needs CAP_NET_BIND_SERVICE for port 53.
 
 from __future__ import annotations
 
+import errno
 import logging
 import selectors
 import socket
@@ -23,6 +24,7 @@ _LOG = logging.getLogger(__name__)
 _STOP_CHECK_S = 0.1
 _BURST = 64
 _MAX_CONNECTIONS = 32
+_FREE_PORT_TRIALS = 20
 
 
 @dataclass(eq=False)
@@ -48,19 +50,30 @@ class DnsServer:
 
     def __post_init__(self) -> None:
         with ExitStack() as stack:
-            try:
-                self._udp = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-                self._tcp = stack.enter_context(socket.socket())
-                self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                self._udp.bind((str(self.address), self.port))
-                self.port = self._udp.getsockname()[1]
-                self._tcp.bind((str(self.address), self.port))
-                self._tcp.listen(socket.SOMAXCONN)
-            except OSError as error:
-                raise _unavailable(self.address, self.port, error) from error
+            self._udp, self._tcp = self._bound(stack)
+            self.port = self._udp.getsockname()[1]
+            self._tcp.listen(socket.SOMAXCONN)
             self._udp.setblocking(False)
             self._tcp.setblocking(False)
             self._open = stack.pop_all()
+
+    def _bound(self, stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+        """Both sockets on one port. A free port for TCP may be taken for UDP: then on another."""
+        for left in reversed(range(_FREE_PORT_TRIALS)):
+            with ExitStack() as trial:
+                udp = trial.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+                tcp = trial.enter_context(socket.socket())
+                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    tcp.bind((str(self.address), self.port))
+                    udp.bind((str(self.address), tcp.getsockname()[1]))
+                except OSError as error:
+                    if self.port == 0 and error.errno == errno.EADDRINUSE and left:
+                        continue
+                    raise _unavailable(self.address, self.port, error) from error
+                stack.enter_context(trial.pop_all())
+                return udp, tcp
+        raise AssertionError("the last trial returns or raises")
 
     def close(self) -> None:
         """Close all sockets; `run` does so at its end."""

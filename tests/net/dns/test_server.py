@@ -7,7 +7,9 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 from dnslib import RCODE, DNSRecord
@@ -15,6 +17,7 @@ from dnslib import RCODE, DNSRecord
 from agent.api.errors import TridentError
 from bootserver.dns.server import DnsServer
 from bootserver.dns.zone import Zone
+from tests.kit.netns import isolated
 
 LOOPBACK = IPv4Address("127.0.0.1")
 NETWORK = IPv4Network("10.77.0.0/24")
@@ -128,3 +131,18 @@ def test_a_taken_port_says_who_must_act(rack: Rack, server: DnsServer) -> None:
         DnsServer(LOOPBACK, server.port, rack.current)
     assert raised.value.code == "dns-port-unavailable"
     assert "ss -lnp" in (raised.value.hint or "")
+
+
+@pytest.mark.net
+def test_any_port_is_one_that_is_free_for_udp_and_tcp(rack: Rack) -> None:
+    """Of sixteen ports eight are taken for TCP, two for UDP: each server finds another one."""
+    with isolated(), ExitStack() as others:
+        Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40015")
+        for port in range(40000, 40016, 2):
+            others.enter_context(socket.create_server(("127.0.0.1", port)))
+        for port in (40001, 40003):
+            others.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+        for _ in range(30):
+            server = DnsServer(LOOPBACK, 0, rack.current)
+            assert server.port in range(40005, 40016, 2)
+            server.close()
