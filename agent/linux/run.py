@@ -2,11 +2,13 @@
 
 List argv, never a shell; fixed PATH and LC_ALL; empty stdin unless given; always a timeout;
 secrets by stdin, never in argv. A failure carries the last KiB of stderr and a line to rerun by
-hand. `run()` is for commands that end, `spawn()` for what keeps running.
+hand. `run()` is for commands that end, `spawn()` for what keeps running. Every command is logged
+at level TRACE.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
@@ -23,6 +25,10 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_TIMEOUT_S = 120.0
 _STDERR_TAIL = 1024
 _KILL_GRACE_S = 5.0
+TRACE = 5
+"""The log level below DEBUG."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ def run(
     if chroot is not None:
         words = ("chroot", os.fspath(chroot), *words)
     program = words[0] if os.path.isabs(words[0]) else os.fspath(require(words[0]))
+    log.log(TRACE, "running %s", shlex.join(words))
     try:
         process = subprocess.Popen(
             (program, *words[1:]),

@@ -25,8 +25,8 @@ from agent.api.events import (
     StepProgress,
     StepStarted,
 )
+from agent.linux.run import TRACE
 
-TRACE = 5
 LEVELS = {
     "OFF": logging.CRITICAL + 10,
     "ERROR": logging.ERROR,
