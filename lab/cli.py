@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.linux.run import find
-from lab import demo, report, runner, scenario, suite, toolbox
+from lab import cut_table, demo, report, runner, scenario, suite, toolbox
 from lab.errors import LabError
 from lab.report import EXIT_STATUS, Result
 
@@ -67,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
         call=lambda given: toolbox.run(given.pytest or toolbox.DEFAULT_ARGUMENTS), root=True
     )
 
+    table = commands.add_parser("cuts", help="write the table of power cuts in reports")
+    table.add_argument("report", type=Path, nargs="+")
+    table.add_argument("--results", type=Path, required=True, help="Markdown table to write")
+    table.set_defaults(call=_cuts, root=False)
+
     checker = commands.add_parser("check", help="check scenario files without running them")
     checker.add_argument("scenario", type=Path, nargs="+")
     checker.set_defaults(call=_check, root=False)
@@ -111,6 +116,11 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _suite(arguments: argparse.Namespace) -> int:
     return suite.run(arguments.results, smoke=arguments.smoke)
+
+
+def _cuts(arguments: argparse.Namespace) -> int:
+    arguments.results.write_text(cut_table.of_reports(arguments.report), encoding="utf-8")
+    return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.firmware import Nvram
+from lab.offline import Found
 from lab.record import Event
 
 
@@ -51,6 +52,28 @@ class Output:
             "command": self.command,
             "status": self.status,
             "output": self.output,
+        }
+
+
+@dataclass(frozen=True)
+class CutRow:
+    """A power cut: where, what it left, and what came of it."""
+
+    marker: str
+    found: Found
+    started: tuple[str, ...]
+    """Titles of the boot entries that the firmware started afterwards."""
+    complaint: str | None
+    """None: all steps after the cut did what they should."""
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "marker": self.marker,
+            "found": self.found.to_json(),
+            "started": list(self.started),
+            "complaint": self.complaint,
+            "seconds": round(self.seconds, 1),
         }
 
 
@@ -108,6 +131,7 @@ class Report:
     steps: list[StepTime] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    cuts: list[CutRow] = field(default_factory=list)
     machines: list[MachineReport] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -121,6 +145,7 @@ class Report:
             "steps": [step.to_json() for step in self.steps],
             "outputs": [output.to_json() for output in self.outputs],
             "expectations": [verdict.to_json() for verdict in self.verdicts],
+            "cuts": [cut.to_json() for cut in self.cuts],
             "machines": [machine.to_json() for machine in self.machines],
         }
 

@@ -7,6 +7,7 @@ Sizes are MiB, times seconds, fractions 0..1, patterns Python regular expression
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -257,6 +258,25 @@ class Serve(Model):
     image: str = "image"
 
 
+class RecordCuts(Model):
+    """Keep what a power cut would leave, at every console line that matches, until a condition.
+
+    The machine is paused, its disks are frozen and its NVRAM is copied, then it goes on.
+    """
+
+    machine: str | None = None
+    marker: Pattern
+    """The first group, if there is one, names the cut."""
+    until: Condition
+
+
+class EachCut(Model):
+    """For each recorded cut, with what it left on disks and in NVRAM: these steps (machine off)."""
+
+    machine: str | None = None
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+
 class Nothing(Model):
     """A step without particulars: `{}`."""
 
@@ -280,6 +300,8 @@ class Step(OneOf):
     disk_unchanged: CheckDisk | None = None
     network_first: OnMachine | None = None
     """Move the network entries to the front of the firmware's BootOrder (machine off)."""
+    record_cuts: RecordCuts | None = None
+    each_cut: EachCut | None = None
 
 
 class Text(Model):
@@ -382,11 +404,19 @@ class Scenario(Model):
         macs = [machine.mac for machine in self.machines]
         if len(set(names)) != len(names) or len(set(macs)) != len(macs):
             raise ValueError("names and mac addresses of machines must differ")
-        for part in (*self.steps, *self.expect):
+        for part in (*_all(self.steps), *self.expect):
             named = getattr(part.value, "machine", None)
             if named is not None and named not in names:
                 raise ValueError(f"{part.verb} names the unknown machine '{named}'")
         return self
+
+
+def _all(steps: Iterable[Step]) -> Iterator[Step]:
+    """Steps and the steps within them."""
+    for step in steps:
+        yield step
+        if step.each_cut is not None:
+            yield from _all(step.each_cut.steps)
 
 
 def parse(text: str) -> Scenario:

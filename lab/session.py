@@ -20,7 +20,7 @@ from lab.machine import Machine
 from lab.neighbours import MIRROR_URL
 from lab.network import Rack
 from lab.record import Event, HostRecord
-from lab.report import Output
+from lab.report import CutRow, Output
 from lab.server import BASE_URL, BootServer
 
 _DEFAULT_CONFIGURATION = Path(__file__).parent / "files" / "host-configuration.yaml"
@@ -144,6 +144,10 @@ class Session:
     restart_floor: int = 0
     """Id of the last event before the boot server was started again."""
     outputs: list[Output] = field(default_factory=list)
+    cuts: list[CutRow] = field(default_factory=list)
+    """What came of the power cuts."""
+    recorded: dict[str, list[Path]] = field(default_factory=dict)
+    """Folders of the recorded cuts, by machine."""
 
     def bench(self, name: str | None) -> Bench:
         """A machine by name; the first one for None."""
@@ -164,20 +168,23 @@ class Session:
     def wait(self, condition: scenario.Condition) -> None:
         """Wait for a condition. A machine that failed or ended is not waited for any longer."""
         bench = self.bench(condition.machine)
-        offset = bench.machine.power_on_offset
-
-        def holds() -> bool:
-            if condition.console is not None:
-                return re.search(condition.console, bench.machine.console.text(offset)) is not None
-            if condition.event is not None:
-                return condition.event in [event.name for event in bench.new_events()]
-            return self._record_holds(bench, condition)
-
         if condition.shell:
+            offset = bench.machine.power_on_offset
             bench.machine.console.wait_for_shell(condition.limit_seconds, since=offset)
             return
         what = condition.model_dump_json(by_alias=True, exclude_none=True)
-        self.until(bench, holds, limit_s=condition.limit_seconds, what=what)
+        limit_s = condition.limit_seconds
+        self.until(bench, lambda: self.holds(condition), limit_s=limit_s, what=what)
+
+    def holds(self, condition: scenario.Condition) -> bool:
+        """Whether a condition (no shell) holds now. Raises ScenarioFailed when it never will."""
+        bench = self.bench(condition.machine)
+        if condition.console is not None:
+            text = bench.machine.console.text(bench.machine.power_on_offset)
+            return re.search(condition.console, text) is not None
+        if condition.event is not None:
+            return condition.event in [event.name for event in bench.new_events()]
+        return self._record_holds(bench, condition)
 
     def run(self, command: scenario.GuestCommand) -> Answer:
         """Run a command in the root shell on the serial console, which may have to come up."""

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from lab import checks, damage, disks, firmware, scenario, verify
+from lab import checks, cuts, damage, disks, firmware, scenario, verify
 from lab.errors import ScenarioFailed
 from lab.session import Session
 
@@ -118,4 +118,6 @@ VERBS: dict[str, Callable[[Session, Any], None]] = {
     "snapshot": _snapshot,
     "diskUnchanged": _disk_unchanged,
     "networkFirst": _network_first,
+    "recordCuts": cuts.record,
+    "eachCut": lambda session, value: cuts.each(session, value, perform),
 }

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from pydantic.alias_generators import to_camel
 
-from lab import demo, report, scenario, steps, suite, verify
+from lab import cut_table, demo, report, scenario, steps, suite, verify
+from lab.errors import LabError
 from lab.firmware import BootEntry, Nvram
+from lab.offline import Found
 from lab.record import Event
-from lab.report import MachineReport, Output, Report, Result, StepTime, Verdict
+from lab.report import CutRow, MachineReport, Output, Report, Result, StepTime, Verdict
 from lab.session import event_line
 
 EVENT = Event(id=3, time="2026-01-01T10:20:30.123Z", source="dhcp", event="ack", detail={})
@@ -79,3 +82,29 @@ def test_an_event_is_told_in_one_line_without_what_repeats_itself():
     assert line.startswith("dhcp  ack step=storage/image/root-a text=xxx")
     assert "run=" not in line
     assert len(line) <= 140
+
+
+def test_the_table_of_power_cuts_counts_what_held_and_distinct_states(tmp_path: Path) -> None:
+    found = Found(
+        "ab-update-staged", "volume-a", "AZLB", ("AZLA", "AZLB"), ("EFI/a 1 ff",), "clean"
+    )
+    other = Found("provisioned", "volume-a", None, ("AZLA",), (), "clean")
+    one = told(Result.FAILED)
+    one.cuts = [
+        CutRow("running efibootmgr | x", found, ("AZLB",), None, 60.0),
+        CutRow("boot/fallback", found, ("AZLB", "AZLA"), "waited in vain", 60.0),
+        CutRow("commit/boot", other, ("AZLA",), None, 60.0),
+    ]
+    path = tmp_path / "told.json"
+    report.write(path, one.to_json())
+    text = cut_table.of_reports([path])
+    assert "2 of 3 held, 2 distinct states" in text
+    assert "`running efibootmgr / x` | ab-update-staged, volume-a | AZLB | AZLA, AZLB | 1 |" in text
+    assert "AZLB, AZLA | no: waited in vain |" in text
+
+
+def test_a_report_without_power_cuts_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "told.json"
+    report.write(path, told(Result.PASSED).to_json())
+    with pytest.raises(LabError, match="holds no power cuts"):
+        cut_table.of_reports([path])

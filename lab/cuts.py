@@ -1,0 +1,161 @@
+"""Power cuts: what each would leave is kept while a machine runs, and tried one after the other.
+
+`blockdev-snapshot-sync` freezes the disks: a paused machine has no request under way, and what it
+wrote later goes into new overlays. A cut is a folder with the frozen disks and a copy of the NVRAM.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.linux.run import run
+from lab import offline, qemu, scenario, waiting
+from lab.errors import LabError, ScenarioFailed
+from lab.qmp import Qmp
+from lab.report import CutRow
+from lab.session import Bench, Session
+
+_POLL_S = 0.01
+_LOOK_S = 0.5
+_MARKER = "marker"
+_NVRAM = "nvram.fd"
+
+
+def record(session: Session, value: scenario.RecordCuts) -> None:
+    """Keep cuts until the condition holds. The machine is off afterwards."""
+    bench = session.bench(value.machine)
+    recorder = _Recorder(bench, re.compile(value.marker))
+    with bench.machine.qmp() as qmp:
+        looked_at = 0.0
+
+        def ended() -> bool:
+            nonlocal looked_at
+            recorder.look(qmp)
+            if time.monotonic() - looked_at < _LOOK_S:
+                return False
+            looked_at = time.monotonic()
+            bench.observe(session.server, session.narrator)
+            return session.holds(value.until)
+
+        what = value.until.model_dump_json(by_alias=True, exclude_none=True)
+        waiting.until(ended, limit_s=value.until.limit_seconds, what=what, poll_s=_POLL_S)
+    bench.machine.power_cut()
+    session.recorded.setdefault(bench.spec.name, []).extend(recorder.folders)
+    session.narrator.say(f"{bench.spec.name}: {len(recorder.folders)} power cuts recorded")
+
+
+def each(
+    session: Session,
+    value: scenario.EachCut,
+    perform: Callable[[Session, scenario.Step], None],
+) -> None:
+    """Try every recorded cut. Raises ScenarioFailed at the end when any of them failed."""
+    bench = session.bench(value.machine)
+    session.needs_off(bench, "trying power cuts")
+    folders = session.recorded.get(bench.spec.name, [])
+    if not folders:
+        raise LabError("no power cut was recorded", hint="put a recordCuts step before it")
+    rows = [_tried(session, bench, folder, value, perform) for folder in folders]
+    wrong = [row for row in rows if row.complaint is not None]
+    if wrong:
+        told = "; ".join(f"{row.marker}: {row.complaint}" for row in wrong)
+        raise ScenarioFailed(f"{len(wrong)} of {len(rows)} power cuts: {told}")
+
+
+class _Recorder:
+    """Watches the console of one machine and keeps a cut at each marker."""
+
+    def __init__(self, bench: Bench, marker: re.Pattern[str]) -> None:
+        self.folders: list[Path] = []
+        self._machine = bench.machine
+        self._marker = marker
+        self._offset = bench.machine.console.size()
+
+    def look(self, qmp: Qmp) -> None:
+        """Keep one cut when new whole lines match; of several, the last one names it."""
+        if self._machine.console.size() == self._offset:
+            return
+        text = self._machine.console.text(self._offset)
+        lines, newline, _ = text.rpartition("\n")
+        found = list(self._marker.finditer(lines))
+        if not newline or not found:
+            return
+        self._offset = self._machine.console.size()
+        self._keep(qmp, (found[-1].group(1) if self._marker.groups else found[-1].group()))
+
+    def _keep(self, qmp: Qmp, marker: str) -> None:
+        folder = self._machine.folder / "cuts" / f"{len(self.folders) + 1:03}"
+        folder.mkdir(parents=True)
+        frozen, going_on = [], []
+        qmp.execute("stop")
+        try:
+            for number, disk in enumerate(self._machine.hardware.disks):
+                overlay = folder / f"{disk.serial}.qcow2"
+                qmp.execute(
+                    "blockdev-snapshot-sync",
+                    device=f"disk{number}",
+                    snapshot_file=str(overlay),
+                    format="qcow2",
+                )
+                frozen.append(f"{disk.serial} {disk.format} {disk.image}\n")
+                going_on.append(dataclasses.replace(disk, image=overlay, format="qcow2"))
+            shutil.copyfile(self._machine.nvram_path, folder / _NVRAM)
+        finally:
+            qmp.execute("cont")
+        self._machine.hardware = dataclasses.replace(self._machine.hardware, disks=tuple(going_on))
+        (folder / "disks").write_text("".join(frozen))
+        (folder / _MARKER).write_text(marker)
+        self.folders.append(folder)
+
+
+def _tried(
+    session: Session,
+    bench: Bench,
+    folder: Path,
+    value: scenario.EachCut,
+    perform: Callable[[Session, scenario.Step], None],
+) -> CutRow:
+    marker = (folder / _MARKER).read_text()
+    disks = _restore(bench, folder)
+    found = offline.examine(disks[0].image, folder / _NVRAM)
+    session.narrator.say(
+        f"cut {folder.name} '{marker}': {found.servicing_state}, BootNext {found.boot_next},"
+        f" BootOrder {','.join(found.boot_order)}, {found.combination}"
+    )
+    before, started = len(bench.started()), time.monotonic()
+    complaint = None
+    try:
+        for step in value.steps:
+            perform(session, step)
+    except ScenarioFailed as error:
+        complaint = error.message
+        session.narrator.say(f"cut {folder.name}: {complaint}")
+    finally:
+        bench.machine.power_cut()
+    seconds = time.monotonic() - started
+    for disk in disks:
+        disk.image.unlink()
+    return CutRow(marker, found, bench.started()[before:], complaint, seconds)
+
+
+def _restore(bench: Bench, folder: Path) -> tuple[qemu.Disk, ...]:
+    """Give the machine (off) what the cut left, as overlays that can be thrown away."""
+    kept = {}
+    for line in (folder / "disks").read_text().splitlines():
+        serial, form, frozen = line.split(" ", 2)
+        kept[serial] = (form, frozen)
+    disks = []
+    for disk in bench.machine.hardware.disks:
+        form, frozen = kept[disk.serial]
+        overlay = folder / f"{disk.serial}.tried.qcow2"
+        overlay.unlink(missing_ok=True)
+        run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", frozen, overlay])
+        disks.append(dataclasses.replace(disk, image=overlay, format="qcow2"))
+    bench.machine.hardware = dataclasses.replace(bench.machine.hardware, disks=tuple(disks))
+    shutil.copyfile(folder / _NVRAM, bench.machine.nvram_path)
+    return tuple(disks)
