@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import agent
-from agent.api.events import Event, OperationDone, OperationStarted, StepDone
+from agent.api.events import Event, OperationDone, OperationFailed, OperationStarted, StepDone
 
 Sink = Callable[[bytes], None]
 
@@ -74,9 +76,24 @@ class Metrics:
                 return [
                     Metric(_DONE[event.operation], True),
                     Metric(_DURATION[event.operation], seconds),
+                    *_consumption(),
                 ]
+            case OperationDone() | OperationFailed():
+                return _consumption()
             case _:
                 return []
+
+
+def _consumption() -> list[Metric]:
+    """What this process took so far: processor time with its children, and its largest memory."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(one.ru_utime + one.ru_stime for one in used)
+    metrics = [Metric("total_cpu_time", round(seconds, 3), (("unit", "s"),))]
+    # VmHWM: unlike ru_maxrss it does not begin with the parent's size.
+    peak = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if peak is not None:
+        metrics.append(Metric("peak_memory_usage", int(peak[1]) << 10, (("unit", "B"),)))
+    return metrics
 
 
 class MetricsFile:
