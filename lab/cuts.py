@@ -10,16 +10,18 @@ import dataclasses
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.linux.run import run
 from lab import offline, qemu, scenario, waiting
 from lab.errors import LabError, ScenarioFailed
+from lab.offline import Found
 from lab.qmp import Qmp
 from lab.report import CutRow
 from lab.session import Bench, Session
 
+Perform = Callable[[Session, scenario.Step], None]
 _POLL_S = 0.01
 _LOOK_S = 0.5
 _MARKER = "marker"
@@ -31,28 +33,35 @@ def record(session: Session, value: scenario.RecordCuts) -> None:
     bench = session.bench(value.machine)
     recorder = _Recorder(bench, re.compile(value.marker))
     with bench.machine.qmp() as qmp:
-        looked_at = 0.0
-
-        def ended() -> bool:
-            nonlocal looked_at
-            recorder.look(qmp)
-            if time.monotonic() - looked_at < _LOOK_S:
-                return False
-            looked_at = time.monotonic()
-            bench.observe(session.server, session.narrator)
-            return session.holds(value.until)
-
-        what = value.until.model_dump_json(by_alias=True, exclude_none=True)
-        waiting.until(ended, limit_s=value.until.limit_seconds, what=what, poll_s=_POLL_S)
+        watch(session, bench, value.until, lambda: recorder.look(qmp))
     bench.machine.power_cut()
     session.recorded.setdefault(bench.spec.name, []).extend(recorder.folders)
     session.narrator.say(f"{bench.spec.name}: {len(recorder.folders)} power cuts recorded")
 
 
+def watch(
+    session: Session, bench: Bench, until: scenario.Condition, look: Callable[[], None]
+) -> None:
+    """Call `look` a hundred times a second until the condition holds (the console: from now on)."""
+    looked_at, since = 0.0, bench.machine.console.size()
+
+    def ended() -> bool:
+        nonlocal looked_at
+        look()
+        if time.monotonic() - looked_at < _LOOK_S:
+            return False
+        looked_at = time.monotonic()
+        bench.observe(session.server, session.narrator)
+        return session.holds(until, since)
+
+    what = until.model_dump_json(by_alias=True, exclude_none=True)
+    waiting.until(ended, limit_s=until.limit_seconds, what=what, poll_s=_POLL_S)
+
+
 def each(
     session: Session,
     value: scenario.EachCut,
-    perform: Callable[[Session, scenario.Step], None],
+    perform: Perform,
 ) -> None:
     """Try every recorded cut. Raises ScenarioFailed at the end when any of them failed."""
     bench = session.bench(value.machine)
@@ -61,6 +70,12 @@ def each(
     if not folders:
         raise LabError("no power cut was recorded", hint="put a recordCuts step before it")
     rows = [_tried(session, bench, folder, value, perform) for folder in folders]
+    conclude(session, rows)
+
+
+def conclude(session: Session, rows: Sequence[CutRow]) -> None:
+    """Keep the rows for the report. Raises ScenarioFailed when any of them failed."""
+    session.cuts.extend(rows)
     wrong = [row for row in rows if row.complaint is not None]
     if wrong:
         told = "; ".join(f"{row.marker}: {row.complaint}" for row in wrong)
@@ -118,28 +133,43 @@ def _tried(
     bench: Bench,
     folder: Path,
     value: scenario.EachCut,
-    perform: Callable[[Session, scenario.Step], None],
+    perform: Perform,
 ) -> CutRow:
     marker = (folder / _MARKER).read_text()
     disks = _restore(bench, folder)
     found = offline.examine(disks[0].image, folder / _NVRAM)
+    return tried(session, bench, f"cut {folder.name} '{marker}'", found, value.steps, perform)
+
+
+def tried(
+    session: Session,
+    bench: Bench,
+    marker: str,
+    found: Found,
+    steps: tuple[scenario.Step, ...],
+    perform: Perform,
+) -> CutRow:
+    """Carry out the steps on a machine that has the disks and NVRAM of a cut, then discard those.
+
+    A step that fails is told in the row and not raised.
+    """
     session.narrator.say(
-        f"cut {folder.name} '{marker}': {found.servicing_state}, BootNext {found.boot_next},"
+        f"{marker}: {found.servicing_state}, BootNext {found.boot_next},"
         f" BootOrder {','.join(found.boot_order)}, {found.combination}"
     )
     before, started = len(bench.started()), time.monotonic()
     complaint = None
     try:
-        for step in value.steps:
+        for step in steps:
             perform(session, step)
     except ScenarioFailed as error:
         complaint = error.message
-        session.narrator.say(f"cut {folder.name}: {complaint}")
+        session.narrator.say(f"{marker}: {complaint}")
     finally:
         bench.machine.power_cut()
-    seconds = time.monotonic() - started
-    for disk in disks:
+    for disk in bench.machine.hardware.disks:
         disk.image.unlink()
+    seconds = time.monotonic() - started
     return CutRow(marker, found, bench.started()[before:], complaint, seconds)
 
 
@@ -149,13 +179,17 @@ def _restore(bench: Bench, folder: Path) -> tuple[qemu.Disk, ...]:
     for line in (folder / "disks").read_text().splitlines():
         serial, form, frozen = line.split(" ", 2)
         kept[serial] = (form, frozen)
-    disks = []
-    for disk in bench.machine.hardware.disks:
-        form, frozen = kept[disk.serial]
-        overlay = folder / f"{disk.serial}.tried.qcow2"
-        overlay.unlink(missing_ok=True)
-        run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", frozen, overlay])
-        disks.append(dataclasses.replace(disk, image=overlay, format="qcow2"))
-    bench.machine.hardware = dataclasses.replace(bench.machine.hardware, disks=tuple(disks))
+    disks = tuple(
+        overlaid(disk, *kept[disk.serial], folder) for disk in bench.machine.hardware.disks
+    )
+    bench.machine.hardware = dataclasses.replace(bench.machine.hardware, disks=disks)
     shutil.copyfile(folder / _NVRAM, bench.machine.nvram_path)
-    return tuple(disks)
+    return disks
+
+
+def overlaid(disk: qemu.Disk, form: str, frozen: str, folder: Path) -> qemu.Disk:
+    """The disk with a new overlay in `folder` over the image `frozen` of format `form`."""
+    overlay = folder / f"{disk.serial}.tried.qcow2"
+    overlay.unlink(missing_ok=True)
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", frozen, str(overlay)])
+    return dataclasses.replace(disk, image=overlay, format="qcow2", write_log=None)

@@ -23,7 +23,10 @@ def create(spec: scenario.Disk, folder: Path, os_disk: Path | None, snapshots: P
     if spec.snapshot is not None:
         image = folder / f"{spec.serial}.qcow2"
         _overlay(snapshots / spec.snapshot / image.name, image)
-        return qemu.Disk(image, spec.serial, spec.bus, "qcow2")
+        log = folder / f"{spec.serial}.writes" if spec.log_writes else None
+        if log is not None:
+            log.touch()
+        return qemu.Disk(image, spec.serial, spec.bus, "qcow2", write_log=log)
     image = folder / f"{spec.serial}.raw"
     if spec.content is scenario.DiskContent.OS:
         if os_disk is None:

@@ -30,6 +30,7 @@ _MIB = 1 << 20
 _SECTOR = 512
 _E2FSCK_OK = (0, 1)
 _FSCK_VFAT_OK = (0, 1)
+_TOLD = 160
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Found:
     esp: tuple[str, ...]
     """Files of the EFI system partition: `path size digest`."""
     esp_check: str
-    """What fsck.vfat said: `clean`, or its complaint."""
+    """`clean`, `repairable: ...` or `broken: ...`, from fsck.vfat."""
 
     @property
     def combination(self) -> str:
@@ -66,57 +67,82 @@ class Found:
         }
 
 
-def examine(image: Path, nvram: Path) -> Found:
-    """Read a disk image (qcow2) and an NVRAM file. Raises LabError, TridentError."""
+def examine(image: Path, nvram: Path, form: str = "qcow2") -> Found:
+    """Read a disk image of that format and an NVRAM file. Raises LabError, TridentError."""
     boot = firmware.read_nvram(nvram)
     titles = {entry.number: entry.title for entry in boot.entries}
     with TemporaryDirectory(prefix="trident-lab-") as name:
-        scratch = Path(name)
-        with _partition(image, STATE, scratch) as state:
-            servicing, active = _datastore(state, scratch)
-        with _partition(image, ESP, scratch) as esp:
-            check = run(["fsck.vfat", "-n", str(esp)], ok=_FSCK_VFAT_OK)
-            files = tuple(_esp_files(esp, scratch / "files"))
+        disk = _Disk(image, form, Path(name))
+        with disk.partition(STATE) as state:
+            servicing, active = _datastore(state, disk.scratch)
+        with disk.partition(ESP) as esp:
+            check = _esp_check(esp)
+            files = tuple(_esp_files(esp, disk.scratch / "files"))
     return Found(
         servicing_state=servicing,
         active=active,
         boot_next=None if boot.boot_next is None else titles.get(boot.boot_next, "?"),
         boot_order=tuple(one.title for one in boot.ordered() if one.title.startswith("AZL")),
         esp=files,
-        esp_check="clean" if check.returncode == 0 else " ".join(check.stdout.split())[-200:],
+        esp_check=check,
     )
 
 
-@contextmanager
-def _partition(image: Path, label: str, scratch: Path) -> Iterator[Path]:
-    """A copy of the partition with this name, for the length of the block."""
-    start, size = _extent(image, label, scratch)
-    target = scratch / label
-    _copy_out(image, target, start, size)
-    try:
-        yield target
-    finally:
-        target.unlink()
+def extents(image: Path, form: str = "qcow2") -> dict[str, tuple[int, int]]:
+    """Start and size in bytes of every named partition."""
+    with TemporaryDirectory(prefix="trident-lab-") as name:
+        return _Disk(image, form, Path(name)).extents()
 
 
-def _extent(image: Path, label: str, scratch: Path) -> tuple[int, int]:
-    """Start and size in bytes of a partition, from the primary table."""
-    head = scratch / "head"
-    _copy_out(image, head, 0, _MIB)
-    told = json.loads(run(["qemu-img", "info", "-U", "--output=json", str(image)]).stdout)
-    os.truncate(head, told["virtual-size"])
-    table = json.loads(run(["sfdisk", "-J", str(head)]).stdout)["partitiontable"]
-    for partition in table["partitions"]:
-        if partition.get("name") == label:
-            return partition["start"] * _SECTOR, partition["size"] * _SECTOR
-    raise LabError(f"{image} has no partition named {label}")
+@dataclass(frozen=True)
+class _Disk:
+    """A disk image and a folder for what is copied out of it."""
+
+    image: Path
+    form: str
+    scratch: Path
+
+    @contextmanager
+    def partition(self, label: str) -> Iterator[Path]:
+        """A copy of the partition with this name, for the length of the block."""
+        known = self.extents()
+        if label not in known:
+            raise LabError(f"{self.image} has no partition named {label}")
+        target = self.scratch / label
+        self._copy_out(target, *known[label])
+        try:
+            yield target
+        finally:
+            target.unlink()
+
+    def extents(self) -> dict[str, tuple[int, int]]:
+        """By the primary partition table."""
+        head = self.scratch / "head"
+        self._copy_out(head, 0, _MIB)
+        told = json.loads(run(["qemu-img", "info", "-U", "--output=json", str(self.image)]).stdout)
+        os.truncate(head, told["virtual-size"])
+        table = json.loads(run(["sfdisk", "-J", str(head)]).stdout)["partitiontable"]
+        return {
+            one.get("name", ""): (one["start"] * _SECTOR, one["size"] * _SECTOR)
+            for one in table["partitions"]
+        }
+
+    def _copy_out(self, target: Path, start: int, size: int) -> None:
+        """Copy an extent (bytes) of the image into a raw file."""
+        disk = {"driver": self.form, "file": {"driver": "file", "filename": str(self.image)}}
+        extent = {"driver": "raw", "offset": start, "size": size, "file": disk}
+        run(["qemu-img", "convert", "-U", "-O", "raw", "json:" + json.dumps(extent), str(target)])
 
 
-def _copy_out(image: Path, target: Path, start: int, size: int) -> None:
-    """Copy an extent (bytes) of a qcow2 image into a raw file."""
-    disk = {"driver": "qcow2", "file": {"driver": "file", "filename": str(image)}}
-    extent = {"driver": "raw", "offset": start, "size": size, "file": disk}
-    run(["qemu-img", "convert", "-U", "-O", "raw", "json:" + json.dumps(extent), str(target)])
+def _esp_check(esp: Path) -> str:
+    """What fsck.vfat says; the copy is repaired if it can be."""
+    first = run(["fsck.vfat", "-n", str(esp)], ok=_FSCK_VFAT_OK)
+    if first.returncode == 0:
+        return "clean"
+    run(["fsck.vfat", "-a", str(esp)], ok=_FSCK_VFAT_OK)
+    again = run(["fsck.vfat", "-n", str(esp)], ok=_FSCK_VFAT_OK)
+    told = " ".join(first.stdout.split())[-_TOLD:]
+    return f"{'repairable' if again.returncode == 0 else 'broken'}: {told}"
 
 
 def _datastore(state: Path, scratch: Path) -> tuple[str, str | None]:

@@ -56,6 +56,8 @@ class Disk:
     bus: Bus = Bus.VIRTIO
     format: str = "raw"
     read_only: bool = False
+    write_log: Path | None = None
+    """Log every write and flush here, in order (`lab.writelog`); the file must exist."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,21 @@ def _disks(hardware: Hardware) -> list[str]:
         index = _boot_index(hardware, BootFirst.DISK, number)
         arguments += [
             "-drive",
-            f"if=none,id=disk{number},format={disk.format},cache={hardware.caching},discard=unmap,"
-            f"readonly={'on' if disk.read_only else 'off'},file={disk.image}",
+            f"if=none,id=disk{number},cache={hardware.caching},discard=unmap,"
+            f"readonly={'on' if disk.read_only else 'off'},{_image(disk)}",
             "-device", _disk_device(disk, number) + index,
         ]  # fmt: skip
     return arguments
+
+
+def _image(disk: Disk) -> str:
+    if disk.write_log is None:
+        return f"format={disk.format},file={disk.image}"
+    return (
+        f"driver=blklogwrites,file.driver={disk.format},file.file.driver=file,"
+        f"file.file.filename={disk.image},file.discard=unmap,"
+        f"log.driver=file,log.filename={disk.write_log}"
+    )
 
 
 def _disk_device(disk: Disk, number: int) -> str:

@@ -108,6 +108,14 @@ class Disk(Model):
     content: DiskContent = DiskContent.BLANK
     snapshot: str | None = None
     """Start from the disk and NVRAM that an earlier `snapshot` step kept under this name."""
+    log_writes: bool = False
+    """Log every write and flush, for `logWrites` and `eachFlush`. Needs `snapshot`."""
+
+    @model_validator(mode="after")
+    def _log_has_a_beginning(self) -> Disk:
+        if self.log_writes and self.snapshot is None:
+            raise ValueError("logWrites needs a disk that starts from a snapshot")
+        return self
 
 
 class Netboot(StrEnum):
@@ -277,6 +285,29 @@ class EachCut(Model):
     steps: tuple[Step, ...] = Field(min_length=1)
 
 
+class LogWrites(Model):
+    """From now until a condition holds, keep what is needed to replay the logged disk's writes.
+
+    The machine has one disk, with `logWrites`. It is off afterwards.
+    """
+
+    machine: str | None = None
+    until: Condition
+
+
+class EachFlush(Model):
+    """Replay the logged writes to its flushes, each a power cut just behind it (machine off)."""
+
+    machine: str | None = None
+    examine: int = Field(default=200, ge=1)
+    """So many flushes, evenly spread: datastore, file systems and ESP are checked offline."""
+    boot: int = Field(default=20, ge=0)
+    """So many of those are booted and taken through `steps`."""
+    keeps: Pattern
+    """Paths on the ESP whose files must stay as they are at the first of the flushes."""
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+
 class Nothing(Model):
     """A step without particulars: `{}`."""
 
@@ -302,6 +333,8 @@ class Step(OneOf):
     """Move the network entries to the front of the firmware's BootOrder (machine off)."""
     record_cuts: RecordCuts | None = None
     each_cut: EachCut | None = None
+    log_writes: LogWrites | None = None
+    each_flush: EachFlush | None = None
 
 
 class Text(Model):
@@ -415,8 +448,9 @@ def _all(steps: Iterable[Step]) -> Iterator[Step]:
     """Steps and the steps within them."""
     for step in steps:
         yield step
-        if step.each_cut is not None:
-            yield from _all(step.each_cut.steps)
+        for inner in (step.each_cut, step.each_flush):
+            if inner is not None:
+                yield from _all(inner.steps)
 
 
 def parse(text: str) -> Scenario:

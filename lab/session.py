@@ -127,6 +127,16 @@ class Bench:
 
 
 @dataclass
+class Logged:
+    """Beside a disk's log of writes: where to begin, and the NVRAM as it was at which point."""
+
+    begin: int
+    """Size of the log when replaying begins to matter, in bytes."""
+    nvram: list[tuple[int, bytes]] = field(default_factory=list)
+    """Each version, with the size of the log when it appeared."""
+
+
+@dataclass
 class Session:
     """Everything a step can act on."""
 
@@ -148,6 +158,8 @@ class Session:
     """What came of the power cuts."""
     recorded: dict[str, list[Path]] = field(default_factory=dict)
     """Folders of the recorded cuts, by machine."""
+    logged: dict[str, Logged] = field(default_factory=dict)
+    """What is known of logged disks beside their logs, by machine."""
 
     def bench(self, name: str | None) -> Bench:
         """A machine by name; the first one for None."""
@@ -176,11 +188,15 @@ class Session:
         limit_s = condition.limit_seconds
         self.until(bench, lambda: self.holds(condition), limit_s=limit_s, what=what)
 
-    def holds(self, condition: scenario.Condition) -> bool:
-        """Whether a condition (no shell) holds now. Raises ScenarioFailed when it never will."""
+    def holds(self, condition: scenario.Condition, since: int | None = None) -> bool:
+        """Whether a condition (no shell) holds now. Raises ScenarioFailed when it never will.
+
+        The console counts from byte `since` of its log on; None: from the last power-on.
+        """
         bench = self.bench(condition.machine)
         if condition.console is not None:
-            text = bench.machine.console.text(bench.machine.power_on_offset)
+            offset = bench.machine.power_on_offset if since is None else since
+            text = bench.machine.console.text(offset)
             return re.search(condition.console, text) is not None
         if condition.event is not None:
             return condition.event in [event.name for event in bench.new_events()]

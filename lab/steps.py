@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from lab import checks, cuts, damage, disks, firmware, scenario, verify
+from lab import checks, cuts, damage, disks, firmware, replays, scenario, verify
 from lab.errors import ScenarioFailed
 from lab.session import Session
 
@@ -120,4 +120,6 @@ VERBS: dict[str, Callable[[Session, Any], None]] = {
     "networkFirst": _network_first,
     "recordCuts": cuts.record,
     "eachCut": lambda session, value: cuts.each(session, value, perform),
+    "logWrites": replays.record,
+    "eachFlush": lambda session, value: replays.each(session, value, perform),
 }
