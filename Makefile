@@ -26,7 +26,7 @@ lint: venv
 	.venv/bin/mypy
 
 unit: venv
-	$(PYTHON) -m pytest -q tests/unit
+	$(PYTHON) -m pytest -q --numprocesses=2 --dist=worksteal tests/unit
 
 demo: host venv ## PXE-boot a virtual machine, install it, boot its disk, show its report
 	$(PYTHON) -m lab demo --report $(BUILD)/demo/report.json $(if $(KEEP),--keep)
