@@ -80,6 +80,9 @@ def _add_os_image(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument(
         "--size", type=_size, default=0, metavar="N[M|G]", help="size of the root file system"
     )
+    command.add_argument(
+        "--selinux", action="store_true", help="with an SELinux policy and the tools to use it"
+    )
     command.set_defaults(run=_os_image)
 
 
@@ -91,7 +94,9 @@ def _size(text: str) -> int:
 
 
 def _os_image(arguments: argparse.Namespace) -> None:
-    options = osimage.Options(arguments.variant, arguments.version, arguments.size)
+    options = osimage.Options(
+        arguments.variant, arguments.version, arguments.size, arguments.selinux
+    )
     started = time.monotonic()
     osimage.export(options, arguments.output)
     print(f"{arguments.output}: {options.name}, {time.monotonic() - started:.1f} s")

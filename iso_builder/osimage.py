@@ -53,6 +53,8 @@ class Options:
     variant: BootVariant = BootVariant.GRUB
     version: str = "1"
     root_bytes: int = 0
+    selinux: bool = False
+    """Holds SELinux' policy and tools; switched off until a Host Configuration sets a mode."""
 
     def __post_init__(self) -> None:
         if not self.version.replace(".", "").isalnum():
@@ -65,7 +67,8 @@ class Options:
 
     @property
     def name(self) -> str:
-        return f"trident-sample-{self.variant}-{self.version}"
+        kind = f"{self.variant}-selinux" if self.selinux else self.variant
+        return f"trident-sample-{kind}-{self.version}"
 
 
 def build(options: Options) -> Path:
@@ -76,7 +79,7 @@ def build(options: Options) -> Path:
     inputs = {
         "options": asdict(options),
         "recipes": [
-            asdict(packages.target()),
+            asdict(packages.target(selinux=options.selinux)),
             asdict(packages.signed_loaders()),
             asdict(packages.newer_loaders()),
         ],
@@ -98,7 +101,8 @@ def export(options: Options, target: Path) -> None:
 
 def _build(options: Options, made: Path) -> None:
     identifiers = Identifiers.derive(options.name)
-    with debian.unpacked(packages.target()) as tree, cache.scratch() as scratch:
+    recipe = packages.target(selinux=options.selinux)
+    with debian.unpacked(recipe) as tree, cache.scratch() as scratch:
         targetsystem.configure(tree, options.variant, options.version, identifiers)
         payload.install(tree, _PROGRAMS, payload.Interpreter(packages.PYTHON))
         esp = _esp_files(options.variant, tree, identifiers, scratch)

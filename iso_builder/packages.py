@@ -46,6 +46,7 @@ _TARGET = (
     " libtss2-rc0 libtss2-tcti-device0 login lsof mdadm netbase netplan.io openssh-server passwd"
     " procps python3 sudo systemd-resolved systemd-sysv tpm2-tools udev xfsprogs zstd"
 )
+_SELINUX = ("policycoreutils", "selinux-policy-default")
 
 _INITRAMFS_HOOK = """#!/bin/sh
 # Drivers of the usual disks in the initrd; udev loads the ones a machine needs.
@@ -77,13 +78,17 @@ def newer_loaders() -> Recipe:
     return Recipe(NEWER_SUITE, Variant.EXTRACT, ("ipxe", "systemd-boot-efi"))
 
 
-def target() -> Recipe:
-    """The sample target system: bootable, updatable by apt, its initrd made by initramfs-tools."""
+def target(*, selinux: bool = False) -> Recipe:
+    """The sample target system: bootable, updatable by apt, its initrd made by initramfs-tools.
+
+    With `selinux`, it has a policy; whether that is used is for its configuration to say.
+    """
     drivers = " ".join(modules.TARGET_INITRD)
+    more = _SELINUX if selinux else ()
     return Recipe(
         SUITE,
         Variant.APT,
-        (*_TARGET.split(), KernelFlavour.GENERIC.package),
+        (*_TARGET.split(), KernelFlavour.GENERIC.package, *more),
         leave_out=(*_LEFT_OUT, *modules.TARGET_LEFT_OUT),
         seed=(
             ("/etc/initramfs-tools/conf.d/trident", "MODULES=list\nCOMPRESS=zstd\n"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.linux.run import run
 from lab import paths
 from lab.errors import LabError
-from lab.scenario import Bootloader
+from lab.scenario import Image
 
 _BUILD_LIMIT_S = 1800.0
 
@@ -35,10 +35,14 @@ def live(folder: Path) -> Path:
     return images
 
 
-def os_image(bootloader: Bootloader, version: str, folder: Path) -> OsImage:
+def os_image(image: Image, folder: Path) -> OsImage:
     """A sample OS image, built or from the cache; its raw disk in `folder`. Needs root."""
-    raw = folder / f"os-{bootloader}-{version}.raw"
-    _iso("os-image", "--variant", bootloader, "--version", version, "--output", str(raw))
+    more = ["--selinux"] if image.selinux else []
+    raw = folder / f"os-{'-'.join([image.bootloader, image.version, *more])}.raw"
+    _iso(
+        "os-image", "--variant", image.bootloader, "--version", image.version,
+        "--output", str(raw), *more,
+    )  # fmt: skip
     cosi = _cosi_of(raw)
     return OsImage(raw, cosi, metadata_sha384(cosi))
 

@@ -86,6 +86,8 @@ class Image(Model):
 
     bootloader: Bootloader = Bootloader.GRUB
     version: str = "1"
+    selinux: bool = False
+    """With an SELinux policy, which a Host Configuration switches on."""
     damage: Damage | None = None
     served: bool = True
     """False: known to the Host Configuration, but the server answers 404."""

@@ -43,10 +43,7 @@ def session(
     for each in (folder, files, state, sources):
         each.mkdir(parents=True)
     live = artifacts.live(sources)
-    images = {
-        name: artifacts.os_image(image.bootloader, image.version, sources)
-        for name, image in wanted.images.items()
-    }
+    images = {name: artifacts.os_image(image, sources) for name, image in wanted.images.items()}
     configuration = server.settings(
         live,
         files,

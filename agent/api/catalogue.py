@@ -103,6 +103,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "get-block-device-path": Meaning("A step asked for a device too early.", _DEFECT),
         "get-root-block-device-id": Meaning("The Host Status has no root file system.", _DEFECT),
         "internal": Meaning("Something happened that the program rules out.", _DEFECT),
+        "wait-for-systemd-networkd": Meaning(
+            "systemd-networkd did not come online in time, or does not run.",
+            "See `networkctl`; or remove `internalParams.waitForSystemdNetworkd`.",
+        ),
         "no-modules": Meaning("A kernel has none of the modules that images need.", _DEFECT),
         "panic": Meaning("A command failed in a way that nobody foresaw.", _DEFECT),
         "unexpected-servicing-state": Meaning(
@@ -215,6 +219,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "A file named on the command line or in a document cannot be read.",
             "Check path and permissions.",
         ),
+        "selinux-enabled-but-not-found": Meaning(
+            "`os.selinux.mode` turns SELinux on, and the image has no policy or no setfiles.",
+            "Add the policy and policycoreutils to the image, or set the mode to disabled.",
+        ),
         "staged-configuration-changed": Meaning(
             "The configuration to finalize is not the staged one.",
             "Finalize with the staged configuration, or stage again.",
@@ -261,6 +269,15 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "A program ended with an error; the end of its output is in the message.",
             "Run the command of the hint by hand.",
         ),
+        "configure-services": Meaning(
+            "The image's systemd cannot enable or disable a unit, mostly because it has none of"
+            " this name.",
+            "Correct `os.services`, or add the unit to the image.",
+        ),
+        "copy-trident-binary": Meaning(
+            "The agent could not be copied to the target, or the target's Python cannot run it.",
+            "Put an agent into the image; remove `internalParams.selfUpgradeTrident`.",
+        ),
         "create-boot-entry": Meaning(
             "The firmware did not keep the new boot entry.",
             "Check that its variable store has room; update the firmware.",
@@ -303,6 +320,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "There is no empty folder to mount the new system at.",
             "Empty one of the folders in the message.",
         ),
+        "pre-reboot-check": Meaning(
+            "A file system of the target is damaged; nothing boots it.",
+            "Check the disk; stage again.",
+        ),
         "read-efi-variable": Meaning(
             "The firmware's variables cannot be read.",
             "Boot the machine in UEFI mode, not in legacy mode.",
@@ -311,6 +332,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "A reboot was asked for and the machine is still up.",
             "See which units do not stop; reboot by hand.",
         ),
+        "regenerate-initrd": Meaning(
+            "The image's tool could not make the initrd anew, or it has none.",
+            "Read its output in the message; see whether /boot is full.",
+        ),
         "root-device-path-ab-active-volume-mismatch": Meaning(
             "The host runs from another volume than its status calls active.",
             "Reboot by the firmware's first boot entry, then try again.",
@@ -318,6 +343,9 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "run-health-check": Meaning("A health check's script failed.", _SCRIPT),
         "run-post-configure-script": Meaning("A postConfigure script failed.", _SCRIPT),
         "run-post-provision-script": Meaning("A postProvision script failed.", _SCRIPT),
+        "run-pre-reboot-script": Meaning(
+            "A preReboot script failed. The target stays staged and is not booted.", _SCRIPT
+        ),
         "run-pre-servicing-script": Meaning("A preServicing script failed.", _SCRIPT),
         "set-efi-variable": Meaning(
             "The firmware refused a variable.",
@@ -329,7 +357,7 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         ),
         "set-up-users": Meaning(
             "A user cannot be set up as the configuration says.",
-            "Correct `os.users`, or what the image says of this user.",
+            "Correct `os.users` or `managementOs.users`, or what the image says of this user.",
         ),
         "unmount-newroot": Meaning(
             "The new system could not be unmounted.", "End the processes that the hint names."
@@ -338,7 +366,9 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The firmware did not keep the boot order.", "Update the firmware, or set it by hand."
         ),
         "update-grub-configs": Meaning(
-            "The image's grub.cfg does not look for its file system by UUID.", "Rebuild the image."
+            "The image's grub.cfg does not look for its file system by UUID, or starts no kernel"
+            " whose arguments could be set.",
+            "Rebuild the image.",
         ),
         "write-additional-file": Meaning(
             "A file of `os.additionalFiles` could not be written.",
@@ -362,6 +392,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "partitions-removed": Meaning(
             "Partitions of this installation are gone.",
             "Reconnect their disk; if it is lost, install the host anew.",
+        ),
+        "kernel-command-line-fixed": Meaning(
+            "Kernel arguments are asked for that the image's unified kernel image does not have.",
+            "Build them into the UKI, or use an image that boots by GRUB.",
         ),
         "unsupported-boot-loader": Meaning(
             "GRUB of this image's distribution is not supported.",

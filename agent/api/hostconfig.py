@@ -90,6 +90,8 @@ class Scripts(Model):
     """Run in the servicing OS when the target is written; `TARGET_ROOT` is where it is mounted."""
     post_configure: tuple[Script, ...] = ()
     """Run inside the target when it is configured."""
+    pre_reboot: tuple[Script, ...] = ()
+    """Run in the servicing OS before the machine is told to boot the target; not upstream's."""
 
 
 class SystemdCheck(Model):
@@ -161,6 +163,10 @@ class InternalParams(RootModel[Mapping[str, JsonValue]]):
     @property
     def disable_media_ejection(self) -> bool:
         return self.flag("disableMediaEjection")
+
+    @property
+    def dracut_debug(self) -> bool:
+        return self.flag("dracutDebug")
 
     @property
     def force_ab_update(self) -> bool:

@@ -142,7 +142,7 @@ class Module(Model):
     name: str
     """The module's name."""
     load_mode: LoadMode = LoadMode.INHERIT
-    """Load at boot, on demand, never, or as the image says."""
+    """Load at boot, on demand, not by itself, or as the image says."""
     options: Mapping[str, str] = {}
     """Parameters of the module."""
 

@@ -126,6 +126,8 @@ STATIC: Final[Mapping[str, Meaning]] = {
     "duplicate-extension-image-path": Meaning(
         "Two extension images would be the same file.", "Give each a path of its own."
     ),
+    "duplicate-module": Meaning("A kernel module is listed twice.", "Merge the entries."),
+    "duplicate-user-id": Meaning("Two users have one uid.", "Give each user a uid of its own."),
     "duplicate-usernames": Meaning("A user is defined twice.", "Merge the definitions."),
     "esp-mount-point-not-found": Meaning(
         "No file system is the EFI system partition.", "Mount one at /boot/efi."
@@ -146,11 +148,24 @@ STATIC: Final[Mapping[str, Meaning]] = {
     "invalid-encryption-recovery-key-url-scheme": Meaning(
         "The recovery key must be a local file.", "Use a `file://` URL."
     ),
+    "invalid-group-name": Meaning(
+        "No group can have this name.", "Name groups that the image has."
+    ),
     "invalid-hostname": Meaning(
         "The host name is none.", "Use up to 64 letters, digits, hyphens and dots."
     ),
     "invalid-interface-name": Meaning(
         "A netplan id has blanks or wildcards.", "Use `match` for patterns."
+    ),
+    "invalid-kernel-argument": Meaning(
+        "The boot loader cannot pass this argument on.",
+        "Use printable ASCII without apostrophes, and quotation marks in pairs.",
+    ),
+    "invalid-module-name": Meaning(
+        "No kernel module can have this name.", "Use the module's name, not its file's."
+    ),
+    "invalid-module-option": Meaning(
+        "modprobe.d cannot hold this option.", "Use one line without quotation marks."
     ),
     "invalid-mount-options": Meaning(
         "Mount options with blanks would break fstab.", "Separate options by commas."
@@ -159,8 +174,22 @@ STATIC: Final[Mapping[str, Meaning]] = {
     "invalid-partition-label": Meaning(
         "A partition's name has control characters.", "Use visible characters."
     ),
+    "invalid-password": Meaning(
+        "The password or hash has a line break, or the hash a colon.", "Correct it."
+    ),
+    "invalid-service-name": Meaning(
+        "No systemd unit can have this name.", "Name one unit an entry."
+    ),
+    "invalid-user-id": Meaning("No user can have a negative uid.", "Use a number from 0."),
     "invalid-user-name": Meaning(
         "No user can have this name.", "Use up to 32 letters, digits, `_`, `-` and `.`."
+    ),
+    "invalid-user-path": Meaning(
+        "A home directory or login shell is no absolute path, or has a colon.",
+        "Write the whole path, without arguments.",
+    ),
+    "module-disabled-with-options": Meaning(
+        "A kernel module that is not loaded has options.", "Remove them."
     ),
     "mount-point-not-backed-by-ab-update-volume-pair": Meaning(
         "With A/B updates, the overlay of a verity root must be on an A/B pair.", _OVERLAY
@@ -187,6 +216,9 @@ STATIC: Final[Mapping[str, Meaning]] = {
     "self-upgrade-on-read-only-root-verity-fs": Meaning(
         "The agent cannot copy itself into a root that verity protects.",
         "Put the agent into the image; remove `selfUpgradeTrident`.",
+    ),
+    "service-enabled-and-disabled": Meaning(
+        "A unit is to be enabled and disabled.", "Remove it from one of the lists."
     ),
     "unsupported-encryption-pcrs": Meaning(
         "Volumes can be sealed to PCR 4, 7 and 11 only.", "Choose among them."
@@ -246,6 +278,10 @@ DYNAMIC: Final[Mapping[str, Meaning]] = {
         "Install the host anew, with the root file system on a pair of `storage.abUpdate`.",
     ),
     "disk-too-small": Meaning("The partitions do not fit on the disk.", "Make them smaller."),
+    "extension-images-and-selinux-unsupported": Meaning(
+        "SELinux in enforcing mode does not work with extension images.",
+        "Set `os.selinux.mode` to permissive or disabled.",
+    ),
     "invalid-disk-block-device-path": Meaning(
         "The disk's path leads to something outside /dev.", "Correct `storage.disks[].device`."
     ),
@@ -257,6 +293,10 @@ DYNAMIC: Final[Mapping[str, Meaning]] = {
     ),
     "load-script": Meaning("A script cannot be read.", "Put it into the servicing image."),
     "not-a-disk": Meaning("The path leads to something that is no disk.", "Name a whole disk."),
+    "root-verity-and-selinux-unsupported": Meaning(
+        "SELinux in enforcing mode does not work with a root that verity protects, but for UKIs.",
+        "Set `os.selinux.mode` to permissive or disabled.",
+    ),
     "storage-configuration-changed": Meaning(
         "An update cannot change disks, arrays, encryption or pairs.", _NO_CHANGE
     ),

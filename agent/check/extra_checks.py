@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.api.hostconfig import HostConfiguration
-from agent.api.osconfig import User
 from agent.api.storage import Storage
 from agent.api.yamltext import Path
+from agent.check import account_checks, boot_checks
 from agent.check.findings import Finding
 
 MAX_LABEL_UNITS: Final = 36
 """UTF-16 code units in the name of a GPT partition (UEFI specification, 5.3.3)."""
 MAX_HOSTNAME: Final = 64
 _HOSTNAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-_USER_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _BLANK: Final = re.compile(r"\s")
 
@@ -25,8 +24,9 @@ def check(hc: HostConfiguration) -> Iterator[Finding]:
     yield from _labels(hc.storage)
     yield from _mount_points(hc.storage)
     yield from _hostname(hc.os.hostname)
-    yield from _user_names(hc.os.users, ("os", "users"))
-    yield from _user_names(hc.management_os.users, ("managementOs", "users"))
+    yield from account_checks.check(hc.os.users, ("os", "users"))
+    yield from account_checks.check(hc.management_os.users, ("managementOs", "users"))
+    yield from boot_checks.check(hc.os)
     for index, file in enumerate(hc.os.additional_files):
         if not file.destination.is_absolute():
             yield Finding(
@@ -84,14 +84,3 @@ def _hostname(hostname: str | None) -> Iterator[Finding]:
             ("os", "hostname"),
             f"use up to {MAX_HOSTNAME} letters, digits, hyphens and dots",
         )
-
-
-def _user_names(users: tuple[User, ...], path: Path) -> Iterator[Finding]:
-    for index, user in enumerate(users):
-        if not _USER_NAME.fullmatch(user.name):
-            yield Finding(
-                "invalid-user-name",
-                f"'{user.name}' is not a user name",
-                (*path, index, "name"),
-                "use up to 32 letters, digits, underscores, hyphens and dots",
-            )

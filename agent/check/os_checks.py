@@ -176,6 +176,7 @@ def _sections(scripts: Scripts) -> tuple[tuple[str, tuple[Script, ...]], ...]:
     return (
         ("postProvision", scripts.post_provision),
         ("postConfigure", scripts.post_configure),
+        ("preReboot", scripts.pre_reboot),
         ("preServicing", scripts.pre_servicing),
     )
 

@@ -18,13 +18,9 @@ from agent.check.findings import Finding
 
 CODE: Final = "unsupported-configuration"
 _UNDONE_FLAGS: Final = (
-    "dracutDebug",
     "harpoon",
     "noCloseEncryptedVolumes",
-    "preRebootChecks",
     "reencryptOnCleanInstall",
-    "selfUpgradeTrident",
-    "waitForSystemdNetworkd",
     "writableEtcOverlayHooks",
 )
 _CREATED: Final = (FileSystemType.EXT4, FileSystemType.XFS, FileSystemType.VFAT)
@@ -91,22 +87,8 @@ MISSING: Final = (
     Missing("this internal parameter", _internal_flags),
     Missing("new filesystems of this type", _new_filesystem_types),
     Missing("swap on anything but a partition", _swap_elsewhere),
-    Missing("SELinux modes", _when(lambda hc: hc.os.selinux.mode, "os", "selinux", "mode")),
-    Missing("kernel modules", _when(lambda hc: hc.os.modules, "os", "modules")),
-    Missing(
-        "services",
-        _when(lambda hc: hc.os.services.enable or hc.os.services.disable, "os", "services"),
-    ),
-    Missing(
-        "extra kernel command line",
-        _when(lambda hc: hc.os.kernel_command_line.extra_command_line, "os", "kernelCommandLine"),
-    ),
     Missing("system extensions", _when(lambda hc: hc.os.sysexts, "os", "sysexts")),
     Missing("configuration extensions", _when(lambda hc: hc.os.confexts, "os", "confexts")),
-    Missing(
-        "users of the management OS",
-        _when(lambda hc: hc.management_os.users, "managementOs", "users"),
-    ),
 )
 
 

@@ -6,7 +6,7 @@ Passwords and their hashes go by stdin, never in argv.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,22 +50,33 @@ def find(root: Path, name: str) -> Account | None:
     return next((account for account in parse(text) if account.name == name), None)
 
 
+def groups(root: Path) -> tuple[str, ...]:
+    """Names of the groups in /etc/group of the system below `root`."""
+    file = root / "etc/group"
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    return tuple(line.partition(":")[0] for line in lines if ":" in line)
+
+
 def ensure(root: Path, user: User) -> None:
     """Make the account that `user` describes, or bring an existing one to it.
 
     `/dev`, `/proc` and `/sys` must be mounted below `root`. Raises set-up-users when an existing
-    account has another uid or home directory, command-failed when a tool refuses.
+    account has another uid or home directory or when a group is missing, command-failed when a tool
+    refuses.
     """
     with context(f"setting up user '{user.name}'"):
         account = find(root, user.name)
+        present = groups(root)
+        _check_groups(user, present, exists=account is not None)
         if account is None:
-            run(["useradd", *_useradd_options(user), user.name], chroot=root)
+            run(["useradd", *useradd_options(user, present), user.name], chroot=root)
         else:
             _check_unchanged(account, user)
-        options = _usermod_options(user)
+        options = usermod_options(user, exists=account is not None)
         if options:
             run(["usermod", *options, user.name], chroot=root)
         _set_password(root, user)
+        _set_expiry(root, user)
         if user.ssh_public_keys:
             _authorize_keys(root, user)
 
@@ -73,22 +84,31 @@ def ensure(root: Path, user: User) -> None:
 def merge_keys(present: str, keys: Iterable[str]) -> str:
     """The text of authorized_keys with those of `keys` appended that it lacks."""
     lines = [line for line in present.splitlines() if line.strip()]
-    lines += [key.strip() for key in keys if key.strip() not in lines]
+    lines += [line.strip() for key in keys for line in key.splitlines() if line.strip()]
     return "\n".join(dict.fromkeys(lines)) + "\n"
 
 
-def _useradd_options(user: User) -> list[str]:
+def useradd_options(user: User, present: Collection[str]) -> list[str]:
+    """The options that make the account; `present` are the groups that there are. Pure.
+
+    Without a primary group the user gets one of its own name, which may be there already.
+    """
     options = ["--create-home"]
     if user.uid is not None:
         options += ["--uid", str(user.uid)]
     if user.home_directory is not None:
         options += ["--home-dir", user.home_directory]
-    return options
+    group = user.primary_group or user.name
+    return [*options, *(["--gid", group] if group in present else ["--user-group"])]
 
 
-def _usermod_options(user: User) -> list[str]:
+def usermod_options(user: User, *, exists: bool) -> list[str]:
+    """The options that bring an account to what it is to be. Pure.
+
+    `exists`: the image had it; useradd gave a new one its primary group.
+    """
     options: list[str] = []
-    if user.primary_group is not None:
+    if exists and user.primary_group is not None:
         options += ["--gid", user.primary_group]
     if user.secondary_groups:
         options += ["--append", "--groups", ",".join(user.secondary_groups)]
@@ -97,6 +117,15 @@ def _usermod_options(user: User) -> list[str]:
     if isinstance(user.password, LockedPassword):
         options += ["--password", _NO_PASSWORD]
     return options
+
+
+def _check_groups(user: User, present: Collection[str], *, exists: bool) -> None:
+    needed = {*user.secondary_groups, *([user.primary_group] if user.primary_group else [])}
+    own = set() if exists else {user.name}
+    missing = sorted(needed - set(present) - own)
+    if missing:
+        names = ", ".join(f"'{name}'" for name in missing)
+        raise _conflict(user, f"is to be in {names}, and the system has no such group")
 
 
 def _check_unchanged(account: Account, user: User) -> None:
@@ -117,23 +146,31 @@ def _set_password(root: Path, user: User) -> None:
     if "\n" in secret or ":" in user.name:
         raise _conflict(user, "has a password of more than one line")
     run(["chpasswd", *options], stdin=f"{user.name}:{secret}\n".encode(), chroot=root)
-    if user.dangerous_password_expires_days is not None:
-        days = str(user.dangerous_password_expires_days)
-        run(["chage", "--maxdays", days, user.name], chroot=root)
+
+
+def _set_expiry(root: Path, user: User) -> None:
+    """0 days: the password has to be changed at the next login."""
+    days = user.dangerous_password_expires_days
+    if days is not None:
+        options = ["--maxdays", str(days)] if days else ["--lastday", "0"]
+        run(["chage", *options, user.name], chroot=root)
 
 
 def _authorize_keys(root: Path, user: User) -> None:
     account = find(root, user.name)
     if account is None:
         raise _conflict(user, "is missing from /etc/passwd after useradd")
-    directory = files.inside(root, account.home) / ".ssh"
+    home = files.inside(root, account.home)
+    directory = home / ".ssh"
     if not directory.resolve().is_relative_to(root.resolve()):
         raise _conflict(user, f"has a home directory {account.home} that leads out of the target")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owned = [path for path in (home, directory) if not path.exists()]
+    home.mkdir(mode=0o755, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
     keys = directory / "authorized_keys"
     present = keys.read_text() if keys.exists() else ""
     files.write(keys, merge_keys(present, user.ssh_public_keys), mode=0o600)
-    for path in (directory, keys):
+    for path in {*owned, directory, keys}:
         os.chown(path, account.uid, account.gid)
 
 
@@ -142,6 +179,6 @@ def _conflict(user: User, what: str) -> TridentError:
         Kind.SERVICING,
         "set-up-users",
         f"user '{user.name}' {what}",
-        hint="correct os.users of the Host Configuration, or the image",
+        hint="correct os.users or managementOs.users of the Host Configuration, or the image",
         fields={"user": user.name},
     )

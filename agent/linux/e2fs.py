@@ -8,7 +8,8 @@ from pathlib import Path
 from agent.linux import json_output
 from agent.linux.run import run
 
-_CLEAN, _REPAIRED = 0, 1
+_CLEAN, _REPAIRED, _ERRORS_LEFT = 0, 1, 4
+_TAIL_CHARACTERS = 1024
 _TIMEOUT_S = 3600.0
 
 
@@ -32,6 +33,15 @@ def check(device: Path) -> bool:
     """
     result = run(["e2fsck", "-f", "-y", device], ok=(_CLEAN, _REPAIRED), timeout_s=_TIMEOUT_S)
     return result.returncode == _REPAIRED
+
+
+def complaint(device: Path) -> str | None:
+    """What is wrong with a file system that is not mounted for writing; None when nothing is.
+
+    Changes nothing. Raises command-failed when it cannot be checked.
+    """
+    result = run(["e2fsck", "-f", "-n", device], ok=(_CLEAN, _ERRORS_LEFT), timeout_s=_TIMEOUT_S)
+    return None if result.returncode == _CLEAN else result.stdout[-_TAIL_CHARACTERS:].strip()
 
 
 def grow(device: Path) -> None:

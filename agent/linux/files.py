@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 _COPY_CHUNK_BYTES = 1 << 20
+_SELINUX_LABEL = "security.selinux"
 
 
 def write(path: Path, data: bytes | str, *, mode: int | None = None) -> None:
@@ -54,6 +55,15 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def inherit_label(path: Path) -> None:
+    """Give `path` the SELinux label of its directory, when that has one."""
+    try:
+        label = os.getxattr(path.parent, _SELINUX_LABEL)
+    except OSError:
+        return
+    os.setxattr(path, _SELINUX_LABEL, label, follow_symlinks=False)
 
 
 def inside(root: Path, path: Path | str) -> Path:

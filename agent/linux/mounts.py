@@ -84,6 +84,20 @@ def mounted(
         unmount(target)
 
 
+@contextmanager
+def read_only(mount: Mount) -> Iterator[None]:
+    """A mounted file system, written out and read-only for the length of the block.
+
+    Everywhere: a file system that is mounted twice is read-only in both places.
+    Raises command-failed when something is open for writing.
+    """
+    run(["mount", "--options", "remount,ro", mount.target])
+    try:
+        yield
+    finally:
+        run(["mount", "--options", "remount,rw", mount.target])
+
+
 def _flatten(entry: Fields) -> Iterator[Mount]:
     yield Mount(
         target=Path(entry.required_text("target")),

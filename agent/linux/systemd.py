@@ -1,4 +1,4 @@
-"""systemd's own tools: reboot, the state of units, disabling units of a target."""
+"""systemd's own tools: reboot, the state of units, which units of a target start at boot."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 
 from agent.linux.run import run
 
+WAIT_ONLINE = (
+    Path("/usr/lib/systemd/systemd-networkd-wait-online"),
+    Path("/lib/systemd/systemd-networkd-wait-online"),
+)
 _NOT_ACTIVE = (3, 4)
 _NOT_LOADED = 5
 
@@ -27,6 +31,28 @@ def stop(unit: str) -> None:
     """Stop a unit of the running system and forget its file; one that is not loaded is fine."""
     run(["systemctl", "stop", unit], ok=(0, _NOT_LOADED))
     run(["systemctl", "daemon-reload"])
+
+
+def await_online(timeout_s: float) -> None:
+    """Wait until systemd-networkd says that the network is up. Raises command-failed.
+
+    Needs a running systemd-networkd.
+    """
+    program = next((path for path in WAIT_ONLINE if path.exists()), WAIT_ONLINE[0])
+    run([program, f"--timeout={timeout_s:.0f}"], timeout_s=timeout_s + 10)
+
+
+def enable_in(root: Path, unit: str) -> None:
+    """Enable a unit of the system below `root` by that system's systemctl.
+
+    Raises command-failed, also for a unit that it does not have.
+    """
+    run(["systemctl", "--root", "/", "enable", "--", unit], chroot=root)
+
+
+def disable_in(root: Path, unit: str) -> None:
+    """Disable a unit of the system below `root`, as `enable_in` enables one."""
+    run(["systemctl", "--root", "/", "disable", "--", unit], chroot=root)
 
 
 def disable(units: Sequence[str], root: Path) -> None:

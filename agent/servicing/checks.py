@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from agent.api.errors import Kind, TridentError
 from agent.api.errors import context as while_doing
 from agent.api.hostconfig import HostConfiguration
 from agent.api.parttypes import Architecture
@@ -18,11 +19,13 @@ from agent.cosi.metadata import CosiMetadata
 from agent.cosi.source import Source, open_source
 from agent.engine.context import Context
 from agent.engine.subsystem import Subsystem
-from agent.linux import mounts, tools
+from agent.linux import mounts, systemd, tools
 from agent.servicing import safety
 
+NETWORKD_PATIENCE_S = 120.0
 OPEN_PATIENCE_S = 60.0
 """How long an image server that cannot be reached is retried before the install is refused."""
+_NETWORKD = "systemd-networkd.service"
 _ALWAYS = ("findmnt", "mount", "umount", "udevadm", "chroot")
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,23 @@ def require_servicing_system() -> None:
         root.filesystem if root else "rootfs",
         overridden=safety.OVERRIDE.exists(),
     )
+
+
+def await_network(configuration: HostConfiguration) -> None:
+    """With internalParams.waitForSystemdNetworkd, wait until systemd-networkd is online.
+
+    Raises internal/wait-for-systemd-networkd.
+    """
+    if not configuration.internal_params.wait_for_systemd_networkd:
+        return
+    try:
+        active = systemd.is_active(_NETWORKD)
+        if active:
+            systemd.await_online(NETWORKD_PATIENCE_S)
+    except TridentError as error:
+        raise _offline(error.message) from error
+    if not active:
+        raise _offline(f"{_NETWORKD} does not run on this system")
 
 
 def source(configuration: HostConfiguration, url: str) -> Source:
@@ -85,6 +105,16 @@ def require_tools(subsystems: Sequence[Subsystem], context: Context) -> None:
     """Raise one missing-binary error that names every absent program the run needs."""
     needed = {tool for subsystem in subsystems for tool in subsystem.tools(context)}
     tools.check(needed | set(_ALWAYS))
+
+
+def _offline(why: str) -> TridentError:
+    return TridentError(
+        Kind.INTERNAL,
+        "wait-for-systemd-networkd",
+        f"systemd-networkd is not online: {why}",
+        hint="see `networkctl`; where something else runs the network, remove "
+        "internalParams.waitForSystemdNetworkd",
+    )
 
 
 def _log_warnings(found: Sequence[Finding]) -> None:

@@ -84,6 +84,7 @@ def run(
             checks.require_supported(request.configuration)
             checks.require_servicing_system()
             record.open(stack, request)
+            checks.await_network(request.configuration)
             subsystems = make_subsystems(request.log_directory)
             status = _run_allowed(_Install(request, record, reports, subsystems))
         reboot = (

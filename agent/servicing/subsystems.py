@@ -12,9 +12,13 @@ from agent.servicing import statuses
 from agent.subsystems.boot.subsystem import BootSubsystem
 from agent.subsystems.history import History
 from agent.subsystems.hooks import Hooks
+from agent.subsystems.initrd import Initrd, Inputs
 from agent.subsystems.management import Management
+from agent.subsystems.management_os import ManagementOs
 from agent.subsystems.network import Network
 from agent.subsystems.osconfig import OsConfig
+from agent.subsystems.pre_reboot import PreReboot
+from agent.subsystems.selinux import Selinux
 from agent.subsystems.storage.subsystem import StorageSubsystem
 from agent.subsystems.trial import Trial
 
@@ -28,17 +32,24 @@ class Subsystems:
 
     @classmethod
     def for_install(cls, log_directory: Path | None = None) -> Subsystems:
-        """Management before boot: at finalize the status is stored before the firmware changes."""
-        hooks = Hooks()
+        """PreReboot first: what fails there, at finalize, leaves everything as it is. Management
+        before boot: the status is stored before the firmware changes.
+        """
+        hooks, inputs = Hooks(), Inputs()
         return cls(
             (
+                PreReboot(),
+                ManagementOs(),
                 StorageSubsystem(),
+                inputs,
                 Management(final_status),
                 BootSubsystem(),
                 Network(),
                 OsConfig(),
                 hooks,
+                Initrd(inputs),
                 History(log_directory),
+                Selinux(),
             ),
             hooks,
         )
@@ -46,17 +57,21 @@ class Subsystems:
     @classmethod
     def for_update(cls, log_directory: Path | None = None) -> Subsystems:
         """As for an install; the target is on trial until it was committed."""
-        hooks = Hooks()
+        hooks, inputs = Hooks(), Inputs()
         return cls(
             (
+                PreReboot(),
                 StorageSubsystem(),
+                inputs,
                 Management(final_status),
                 BootSubsystem(),
                 Network(),
                 OsConfig(),
                 Trial(),
                 hooks,
+                Initrd(inputs),
                 History(log_directory),
+                Selinux(),
             ),
             hooks,
         )
@@ -65,7 +80,13 @@ class Subsystems:
     def for_rollback(cls, log_directory: Path | None = None) -> Subsystems:
         """Only what finalizes: the other side is there already."""
         hooks = Hooks()
-        return cls((Management(final_status), BootSubsystem(), History(log_directory)), hooks)
+        ordered = (
+            PreReboot(),
+            Management(final_status),
+            BootSubsystem(),
+            History(log_directory),
+        )
+        return cls(ordered, hooks)
 
 
 def final_status(context: Context) -> HostStatus:

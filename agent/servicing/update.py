@@ -10,7 +10,8 @@ Order, and what a power cut leaves behind:
    power cut comes between, the machine boots the old system or the complete new one, and
    `trident commit` finds out which.
 
-The running side, volumes that both sides share, and swap are not written. The caller reboots.
+The running side, volumes that both sides share, and swap are not written; but a target with SELinux
+has shared volumes labelled. The caller reboots.
 """
 
 from __future__ import annotations
@@ -163,6 +164,7 @@ class _Update:
         if selected is None:
             return status
         running.require_active(selected)
+        checks.await_network(selected.configuration)
         newroot.release_stale()
         self._execute(self.subsystems.hooks.pre_servicing(selected), selected)
         with images.opened(selected.configuration) as image:

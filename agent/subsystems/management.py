@@ -16,6 +16,7 @@ from agent.api.status import HostStatus, ServicingType
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import files, systemd
+from agent.subsystems import self_upgrade
 
 UNIT = "trident.service"
 _UNIT_DIRECTORIES = (Path("usr/lib/systemd/system"), Path("lib/systemd/system"))
@@ -37,20 +38,23 @@ class Management:
     def tools(self, context: Context) -> Sequence[str]:
         return ("systemctl",) if context.configuration.trident.disable else ()
 
-    def validate(self, _: Context) -> None:
-        """Nothing here depends on the servicing host."""
+    def validate(self, context: Context) -> None:
+        """An agent that is to be copied is there."""
+        if self_upgrade.wanted(context):
+            self_upgrade.require_possible(context)
 
     def stage(self, context: Context) -> Sequence[Step]:
         elsewhere = _path(context) != Path(DEFAULT_DATASTORE)
         effects = (Effect(Verb.WRITE, str(settings.CONFIGURATION)),) if elsewhere else ()
         steps = [
+            *self_upgrade.steps(context),
             Step(
                 "management/settings",
                 Phase.CONFIGURE,
                 "configuring the agent of the target",
                 _write_settings,
                 effects,
-            )
+            ),
         ]
         if context.configuration.trident.disable:
             steps.append(

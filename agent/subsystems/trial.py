@@ -19,6 +19,7 @@ from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import files, grub
 from agent.subsystems import health
+from agent.subsystems.boot import families
 
 TIMER = "trident-commit-deadline.timer"
 SERVICE = "trident-commit-deadline.service"
@@ -27,7 +28,7 @@ WATCHDOGS = (Path("/dev/watchdog0"), Path("/dev/watchdog"))
 _UNITS = Path("etc/systemd/system")
 _WANTED_BY = _UNITS / "sysinit.target.wants"
 _WATCHDOG = Path("etc/systemd/system.conf.d/50-trident-trial.conf")
-_GRUB_CONFIGS = (Path("boot/grub/grub.cfg"), Path("boot/grub2/grub.cfg"))
+_GRUB_CONFIGS = tuple(Path(family.own_config) for family in families.GRUB_FAMILIES)
 _SERVICE_TEXT = """\
 [Unit]
 Description=Return to the previous system: this one was not committed in time

@@ -21,6 +21,7 @@ from agent.subsystems.boot.families import Family
 
 _ADDON_SUFFIXES = (".addon.efi", ".cred")
 _ENTRIES_SREL = b"type1\n"
+_UNCHANGED = grub.Change()
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,13 @@ def select(
     directory: str,
     boot_uuid: str,
     *,
+    change: grub.Change = _UNCHANGED,
     panic_s: int | None = None,
 ) -> tuple[BootFile, ...]:
     """The boot loader files of an image's ESP (mounted at `image`) for EFI/`directory`.
 
     `boot_uuid` is that of the file system that holds /boot: grub.cfg is made to look for it.
+    `change` is made to the arguments of kernels that it starts.
     With `panic_s`, kernels that it starts restart the machine so long after a panic.
     Raises deploy-esp-images when the image lacks one.
     """
@@ -72,7 +75,7 @@ def select(
         raise _missing(family, family.second_stages(architecture))
     if family.grub_config:
         config = _required(image, family, family.grub_config).read_text()
-        patched = grub.set_boot_filesystem(config, boot_uuid)
+        patched = grub.set_arguments(grub.set_boot_filesystem(config, boot_uuid), change)
         if panic_s is not None:
             patched = grub.set_panic(patched, panic_s)
         selected.append(BootFile(f"{folder}/{names.GRUB_CONFIG}", patched.encode()))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from agent.api.errors import Kind, TridentError
 from agent.api.parttypes import Architecture
 from agent.cosi.metadata import BootloaderType, CosiMetadata
+from agent.linux.initrd import Tool
 from agent.subsystems.boot import names
 
 
@@ -29,6 +30,12 @@ class Family:
     shadowing: tuple[str, ...] = ()
     """Directories on the target ESP that make this GRUB ignore the grub.cfg beside it."""
     second_stage_required: bool = True
+    own_config: str = ""
+    """grub.cfg in the root file system, which an update of the kernel writes anew."""
+    defaults: str = ""
+    """Where the root file system keeps what the arguments of such kernels are."""
+    initrd_tools: tuple[Tool, ...] = ()
+    """What makes the initrds in /boot, first match first; none for a UKI, which holds its own."""
 
     def first_stages(self, architecture: Architecture) -> tuple[str, ...]:
         """Candidates for the program that the firmware starts."""
@@ -39,11 +46,15 @@ class Family:
         return tuple(_named(path, architecture) for path in self.second_stage)
 
 
+_DRACUT = Tool("dracut", ("--force", "--regenerate-all", "--zstd"), debug=("--debug", "-L", "6"))
 AZURE_LINUX = Family(
     name="Azure Linux with GRUB",
     first_stage=("EFI/BOOT/boot{arch}.efi",),
     second_stage=("EFI/BOOT/grub{arch}-noprefix.efi",),
     grub_config=("EFI/BOOT/grub.cfg", "boot/grub2/grub.cfg"),
+    own_config="boot/grub2/grub.cfg",
+    defaults="etc/default/grub",
+    initrd_tools=(Tool("mkinitrd"), _DRACUT),
 )
 DEBIAN = Family(
     name="Debian with GRUB",
@@ -51,6 +62,9 @@ DEBIAN = Family(
     second_stage=("EFI/BOOT/grub{arch}.efi", "EFI/debian/grub{arch}.efi"),
     grub_config=("EFI/BOOT/grub.cfg", "boot/grub/grub.cfg", "EFI/debian/grub.cfg"),
     shadowing=("EFI/debian", "boot/grub", ".disk"),
+    own_config="boot/grub/grub.cfg",
+    defaults="etc/default/grub.d/50-trident.cfg",
+    initrd_tools=(Tool("update-initramfs", ("-u", "-k", "all"), debug=("-v",)), _DRACUT),
 )
 SYSTEMD_BOOT = Family(
     name="systemd-boot",
@@ -59,6 +73,7 @@ SYSTEMD_BOOT = Family(
     grub_config=(),
     second_stage_required=False,
 )
+GRUB_FAMILIES = (AZURE_LINUX, DEBIAN)
 _GRUB_FAMILIES = {
     "azurelinux": AZURE_LINUX,
     "mariner": AZURE_LINUX,

@@ -22,7 +22,7 @@ from agent.cosi.reader import CosiImage
 from agent.cosi.stream import extract_image
 from agent.engine.context import Context
 from agent.linux import files, grub, mounts
-from agent.subsystems.boot import esp, families, names, uki
+from agent.subsystems.boot import arguments, esp, families, names, uki
 from agent.subsystems.boot.esp import BootFile
 
 ESP_DIRECTORY = Path("/run/trident/esp")
@@ -167,6 +167,7 @@ def _select(mounted: Path, context: Context) -> tuple[BootFile, ...]:
         metadata.os_arch,
         label(context),
         _boot_filesystem(metadata).fs_uuid,
+        change=arguments.wanted(context.configuration.os),
         panic_s=grub.PANIC_S if context.servicing is ServicingType.AB_UPDATE else None,
     )
     return selected + esp.select_uki(mounted) if metadata.is_uki else selected

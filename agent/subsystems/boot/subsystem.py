@@ -15,7 +15,16 @@ from agent.api.status import ServicingType
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import efivars
-from agent.subsystems.boot import fallback, families, firmware, names, staging, tree, uki
+from agent.subsystems.boot import (
+    arguments,
+    fallback,
+    families,
+    firmware,
+    names,
+    staging,
+    tree,
+    uki,
+)
 from agent.subsystems.boot.fallback import Moment
 from agent.subsystems.boot.firmware import Position
 
@@ -45,7 +54,9 @@ class BootSubsystem:
             return
         efivars.require()
         staging.esp_filesystem(context)
-        families.of_image(staging.image(context).metadata)
+        metadata = staging.image(context).metadata
+        families.of_image(metadata)
+        arguments.require_changeable(context.configuration.os, metadata)
         staging.esp_image(context)
 
     def stage(self, context: Context) -> Sequence[Step]:
@@ -78,6 +89,7 @@ class BootSubsystem:
                 staging.copy,
                 (fetch, Effect(Verb.WRITE, place, "boot files")),
             ),
+            *_arguments(context),
         )
 
     def finalize(self, context: Context) -> Sequence[Step]:
@@ -104,6 +116,28 @@ class BootSubsystem:
                 (Effect(Verb.WRITE, names.FALLBACK_DIRECTORY, "on the EFI system partition"),),
             ),
         )
+
+
+def _arguments(context: Context) -> Iterator[Step]:
+    change = arguments.wanted(context.configuration.os)
+    if change and not staging.image(context).metadata.is_uki:
+        yield Step(
+            "boot/arguments",
+            Phase.CONFIGURE,
+            "setting the kernel arguments",
+            _set_arguments,
+            (Effect(Verb.CHANGE, "kernel arguments", " ".join(change.added)),),
+        )
+
+
+def _set_arguments(context: Context) -> None:
+    esp_config = staging.esp_root(context) / names.EFI / staging.label(context) / names.GRUB_CONFIG
+    arguments.write(
+        context.newroot,
+        families.of_image(staging.image(context).metadata),
+        esp_config,
+        arguments.wanted(context.configuration.os),
+    )
 
 
 def _withdrawal(context: Context) -> Iterator[Step]:

@@ -36,17 +36,10 @@ ASKING = {
         "storage.filesystems[0].type",
     ),
     "this internal parameter": (
-        "internalParams: {preRebootChecks: true, harpoon: false}",
-        "internalParams.preRebootChecks",
+        "internalParams: {reencryptOnCleanInstall: true, harpoon: false}",
+        "internalParams.reencryptOnCleanInstall",
     ),
     "swap on anything but a partition": ("storage: {swap: [a]}", "storage.swap[0]"),
-    "SELinux modes": ("os: {selinux: {mode: enforcing}}", "os.selinux.mode"),
-    "kernel modules": ("os: {modules: [{name: a}]}", "os.modules"),
-    "services": ("os: {services: {enable: [a]}}", "os.services"),
-    "extra kernel command line": (
-        "os: {kernelCommandLine: {extraCommandLine: [quiet]}}",
-        "os.kernelCommandLine",
-    ),
     "system extensions": (
         f"os: {{sysexts: [{{url: 'file:///a.raw', sha384: '{'a' * 96}'}}]}}",
         "os.sysexts",
@@ -55,7 +48,6 @@ ASKING = {
         f"os: {{confexts: [{{url: 'file:///a.raw', sha384: '{'a' * 96}'}}]}}",
         "os.confexts",
     ),
-    "users of the management OS": ("managementOs: {users: [{name: a}]}", "managementOs.users"),
 }
 
 

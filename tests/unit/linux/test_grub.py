@@ -56,3 +56,60 @@ def test_a_config_that_starts_no_kernel_stays_as_it_is() -> None:
     assert grub.set_panic("configfile /boot/grub/grub.cfg\n", 30) == (
         "configfile /boot/grub/grub.cfg\n"
     )
+
+
+CONFIG = (
+    'menuentry "Debian" {\n    linux /vmlinuz root=UUID=1 ro quiet selinux=0  \n    initrd /i\n}\n'
+    'menuentry "Debian (recovery mode)" {\n    linux /vmlinuz root=UUID=1 ro single\n}\n'
+)
+
+
+def test_arguments_come_last_and_recovery_entries_stay() -> None:
+    change = grub.Change(frozenset({"selinux", "enforcing"}), ("selinux=1", "a.b=c"))
+    changed = grub.set_arguments(CONFIG, change)
+    assert "    linux /vmlinuz root=UUID=1 ro quiet selinux=1 a.b=c\n" in changed
+    assert "    linux /vmlinuz root=UUID=1 ro single\n" in changed
+
+
+def test_only_whole_names_are_removed() -> None:
+    config = "linux /vmlinuz notselinux=1 selinux enforcing=1 selinuxfs=x\n"
+    removed = grub.set_arguments(config, grub.Change(frozenset({"selinux", "enforcing"})))
+    assert removed == "linux /vmlinuz notselinux=1 selinuxfs=x\n"
+
+
+def test_no_change_leaves_a_config_byte_for_byte() -> None:
+    assert not grub.Change()
+    assert grub.set_arguments("menuentry a {\n linux /v ro\n}\n", grub.Change()) == (
+        "menuentry a {\n linux /v ro\n}\n"
+    )
+
+
+def test_words_that_mean_something_to_grub_are_quoted() -> None:
+    words = grub.split_arguments(['dyndbg="file x.c +p" a=$b;c'])
+    assert words == ("dyndbg=file x.c +p", "a=$b;c")
+    changed = grub.set_arguments("linux /v", grub.Change(added=words))
+    assert changed == "linux /v 'dyndbg=file x.c +p' 'a=$b;c'"
+
+
+def test_one_entry_may_hold_several_arguments() -> None:
+    assert grub.split_arguments(["console=tty0  console=ttyS0", "", "quiet"]) == (
+        "console=tty0",
+        "console=ttyS0",
+        "quiet",
+    )
+
+
+def test_defaults_for_a_later_mkconfig_are_written_once() -> None:
+    change = grub.Change(added=("quiet", "a=$b", "c d"))
+    once = grub.set_defaults('GRUB_CMDLINE_LINUX_DEFAULT="splash"', change)
+    assert once.endswith(
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT quiet 'a=\\$b' 'c d'\"\n"
+    )
+    assert grub.set_defaults(once, change) == once
+    assert grub.set_defaults(once, grub.Change()) == 'GRUB_CMDLINE_LINUX_DEFAULT="splash"\n'
+
+
+def test_a_config_starts_kernels_unless_it_only_leads_elsewhere() -> None:
+    assert grub.starts_kernels(CONFIG)
+    assert not grub.starts_kernels("search -u AB12-34CD -s\nconfigfile /boot/grub2/grub.cfg\n")
+    assert not grub.starts_kernels("linux /vmlinuz single\n")

@@ -6,44 +6,10 @@ from pathlib import Path
 import yaml
 
 from agent.api.hostconfig import HostConfiguration
-from agent.api.osconfig import SshMode, User
+from agent.api.osconfig import LoadMode, Module
 from agent.api.status import ServicingType
 from agent.engine.context import Context
 from agent.subsystems import network, osconfig
-
-
-def test_sshd_holds_each_user_to_its_mode() -> None:
-    users = [
-        User(name="root", ssh_mode=SshMode.KEY_ONLY),
-        User(name="blocked"),
-        User(name="alice", ssh_mode=SshMode.KEY_ONLY),
-        User(name="bob", ssh_mode=SshMode.DANGEROUS_ALLOW_PASSWORD),
-        User(name="also-blocked"),
-    ]
-    assert osconfig.sshd_users(users).splitlines()[1:] == [
-        "PermitRootLogin prohibit-password",
-        "DenyUsers blocked also-blocked",
-        "Match User alice",
-        "    PasswordAuthentication no",
-        "    KbdInteractiveAuthentication no",
-        "Match User bob",
-        "    PasswordAuthentication yes",
-        "    KbdInteractiveAuthentication yes",
-        "Match all",
-    ]
-
-
-def test_root_is_not_mentioned_unless_it_is_configured() -> None:
-    assert "PermitRootLogin" not in osconfig.sshd_users([User(name="a")])
-    assert "PermitRootLogin no" in osconfig.sshd_users([User(name="root")])
-
-
-def test_the_drop_in_directory_is_read_first_and_only_once() -> None:
-    once = osconfig.with_include("# comment\n\nPort 22\n")
-    assert once.startswith("Include /etc/ssh/sshd_config.d/*.conf\n")
-    assert osconfig.with_include(once) == once
-    debian = "# comment\n\nInclude /etc/ssh/sshd_config.d/*.conf\nPort 22\n"
-    assert osconfig.with_include(debian) == debian
 
 
 def test_the_netplan_file_is_the_configured_body_below_network() -> None:
@@ -68,3 +34,27 @@ def test_an_updated_system_is_the_host_it_was() -> None:
     assert carried({"os": {"hostname": "new"}}, update) == both[:1]
     assert carried({"internalParams": {"disableHostnameCarryOver": True}}, update) == both[:1]
     assert carried({}, ServicingType.CLEAN_INSTALL) == ()
+
+
+def test_modules_are_loaded_allowed_disabled_and_given_options(tmp_path: Path) -> None:
+    disabled = tmp_path / "etc/modprobe.d/modules-disabled.conf"
+    disabled.parent.mkdir(parents=True)
+    disabled.write_text("blacklist vfio\nblacklist pcspkr\n")
+    modules = [
+        Module(name="vfio", load_mode=LoadMode.ALWAYS, options={"enable_unsafe": "1"}),
+        Module(name="pcspkr", load_mode=LoadMode.AUTO),
+        Module(name="floppy", load_mode=LoadMode.DISABLE),
+        Module(name="loop", options={"max_loop": "8"}),
+    ]
+    assert osconfig.module_files(tmp_path, modules) == {
+        Path("etc/modprobe.d/modules-disabled.conf"): "blacklist floppy\n",
+        Path("etc/modules-load.d/modules-load.conf"): "vfio\n",
+        Path("etc/modprobe.d/module-options.conf"): (
+            "options vfio enable_unsafe=1\noptions loop max_loop=8\n"
+        ),
+    }
+
+
+def test_modules_that_are_what_they_should_be_change_no_file(tmp_path: Path) -> None:
+    assert osconfig.module_files(tmp_path, [Module(name="loop")]) == {}
+    assert osconfig.module_files(tmp_path, [Module(name="loop", load_mode=LoadMode.AUTO)]) == {}
