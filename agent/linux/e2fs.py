@@ -9,7 +9,8 @@ from agent.linux import json_output
 from agent.linux.run import run
 
 _CLEAN, _REPAIRED, _ERRORS_LEFT = 0, 1, 4
-_TAIL_CHARACTERS = 1024
+_UNANSWERED = "? no"
+_SHOWN_CHARACTERS = 1024
 _TIMEOUT_S = 3600.0
 
 
@@ -41,7 +42,10 @@ def complaint(device: Path) -> str | None:
     Changes nothing. Raises command-failed when it cannot be checked.
     """
     result = run(["e2fsck", "-f", "-n", device], ok=(_CLEAN, _ERRORS_LEFT), timeout_s=_TIMEOUT_S)
-    return None if result.returncode == _CLEAN else result.stdout[-_TAIL_CHARACTERS:].strip()
+    if result.returncode == _CLEAN:
+        return None
+    found = [line for line in result.stdout.splitlines() if line.endswith(_UNANSWERED)]
+    return "; ".join(found)[:_SHOWN_CHARACTERS] or result.stdout[-_SHOWN_CHARACTERS:].strip()
 
 
 def grow(device: Path) -> None:

@@ -8,10 +8,7 @@ from pathlib import Path
 
 from agent.linux.run import run
 
-WAIT_ONLINE = (
-    Path("/usr/lib/systemd/systemd-networkd-wait-online"),
-    Path("/lib/systemd/systemd-networkd-wait-online"),
-)
+_WAIT_ONLINE = "systemd-networkd-wait-online.service"
 _NOT_ACTIVE = (3, 4)
 _NOT_LOADED = 5
 
@@ -34,12 +31,11 @@ def stop(unit: str) -> None:
 
 
 def await_online(timeout_s: float) -> None:
-    """Wait until systemd-networkd says that the network is up. Raises command-failed.
+    """Wait until systemd-networkd says that the network is up, by this system's own standard.
 
-    Needs a running systemd-networkd.
+    Raises command-failed.
     """
-    program = next((path for path in WAIT_ONLINE if path.exists()), WAIT_ONLINE[0])
-    run([program, f"--timeout={timeout_s:.0f}"], timeout_s=timeout_s + 10)
+    run(["systemctl", "start", _WAIT_ONLINE], timeout_s=timeout_s)
 
 
 def enable_in(root: Path, unit: str) -> None:

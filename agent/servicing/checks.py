@@ -22,7 +22,7 @@ from agent.engine.subsystem import Subsystem
 from agent.linux import mounts, systemd, tools
 from agent.servicing import safety
 
-NETWORKD_PATIENCE_S = 120.0
+NETWORKD_PATIENCE_S = 180.0
 OPEN_PATIENCE_S = 60.0
 """How long an image server that cannot be reached is retried before the install is refused."""
 _NETWORKD = "systemd-networkd.service"

@@ -30,9 +30,12 @@ from agent.servicing.operation import Operation
 from agent.servicing.subsystems import Subsystems, final_status
 from agent.subsystems.history import History
 from agent.subsystems.hooks import Hooks
+from agent.subsystems.initrd import Initrd, Inputs
 from agent.subsystems.management import Management
 from agent.subsystems.network import Network
 from agent.subsystems.osconfig import OsConfig
+from agent.subsystems.pre_reboot import PreReboot
+from agent.subsystems.selinux import Selinux
 from tests.kit.mountinfo import mount_points
 
 SIZE = 32 << 20
@@ -106,15 +109,19 @@ def _write_entry(context: Context) -> None:
 
 def subsystems(work: Path, log_directory: Path | None) -> Subsystems:
     """The agent's own subsystems around storage and boot of files."""
-    hooks = Hooks()
+    hooks, inputs = Hooks(), Inputs()
     ordered = (
+        PreReboot(),
         FileStorage(work),
+        inputs,
         Management(final_status),
         FileBoot(),
         Network(),
         OsConfig(),
         hooks,
+        Initrd(inputs),
         History(log_directory),
+        Selinux(),
     )
     return Subsystems(ordered, hooks)
 

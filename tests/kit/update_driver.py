@@ -39,9 +39,12 @@ from agent.servicing.subsystems import Subsystems, final_status
 from agent.subsystems.boot import names
 from agent.subsystems.history import History
 from agent.subsystems.hooks import Hooks
+from agent.subsystems.initrd import Initrd, Inputs
 from agent.subsystems.management import Management
 from agent.subsystems.network import Network
 from agent.subsystems.osconfig import OsConfig
+from agent.subsystems.pre_reboot import PreReboot
+from agent.subsystems.selinux import Selinux
 from agent.subsystems.trial import Trial
 from tests.kit.mountinfo import mount_points
 
@@ -139,16 +142,20 @@ class FileBoot:
 
 def subsystems(work: Path, log_directory: Path | None) -> Subsystems:
     """The agent's own subsystems around storage and boot of files."""
-    hooks = Hooks()
+    hooks, inputs = Hooks(), Inputs()
     ordered = (
+        PreReboot(),
         FileStorage(),
+        inputs,
         Management(final_status),
         FileBoot(FileFirmware(work / "firmware")),
         Network(),
         OsConfig(),
         Trial(),
         hooks,
+        Initrd(inputs),
         History(log_directory),
+        Selinux(),
     )
     return Subsystems(ordered, hooks)
 

@@ -146,14 +146,18 @@ def test_events_come_in_the_order_of_the_phases(work: Path) -> None:
     assert started == [
         "storage/make",
         "storage/fill",
+        "initrd/inputs",
         "hooks/postProvision/outside",
         "management/settings",
         "os-config/hostname",
         "hooks/files",
         "hooks/postConfigure/inside",
+        "initrd/regenerate",
+        "selinux/labels",
         "management/datastore",
         "boot/entries",
         "history/logs",
+        "selinux/late-labels",
     ]
     assert output.splitlines()[0] == "operation-started "
 

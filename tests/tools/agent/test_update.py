@@ -42,7 +42,9 @@ STEPS = (
     "os-config/identity",
     "trial/deadline",
     "hooks/postConfigure/inside",
+    "initrd/regenerate",
     "history/staged",
+    "selinux/labels",
     "management/flush",
     "boot/next",
     "boot/order",
@@ -334,6 +336,43 @@ def test_an_update_that_is_told_to_stop_lets_go_and_says_so(work: Path) -> None:
     assert isinstance(last.last_error, dict)
     assert last.last_error["error"] == "interrupted"
     assert last.overwritten_volume is AbVolume.B
+
+
+def test_a_pre_reboot_script_that_fails_leaves_the_update_staged_and_the_firmware_alone(
+    work: Path,
+) -> None:
+    script = {"name": "drained", "runOn": ["ab-update"], "content": f"test -e {work}/drained"}
+    v2 = configure(work, "v2", scripts={"preReboot": [script]})
+    output = drive(work, v2, "update stage,finalize", "power-on", "commit")
+    assert (
+        "refused servicing/run-pre-reboot-script the script 'drained' exited with 1"
+        in "\n".join(output)
+    )
+    assert ends(output)[1:] == [
+        "update ab-update-staged None volume-a stay left []",
+        "power-on ab-update-staged None volume-a stay left []",
+        "commit ab-update-staged None volume-a stay left []",
+    ], "\n".join(output)
+    assert firmware(work) == (None, ["AZLA"])
+    last = rows(work)[-2]
+    assert isinstance(last.last_error, dict)
+    assert "was not told to boot the target, which stays staged" in str(last.last_error["message"])
+
+
+def test_after_a_pre_reboot_script_failed_finalizing_again_is_enough(work: Path) -> None:
+    script = {"name": "drained", "runOn": ["ab-update"], "content": f"test -e {work}/drained"}
+    v2 = configure(work, "v2", scripts={"preReboot": [script]})
+    output = drive(
+        work,
+        v2,
+        *("update stage,finalize", f"sh touch {work}/drained", "update finalize"),
+        *("power-on", "commit"),
+    )
+    assert ends(output)[-3:] == [
+        "update ab-update-finalized None volume-a reboot left []",
+        "power-on ab-update-finalized None volume-a stay left []",
+        "commit provisioned None volume-b stay left []",
+    ], "\n".join(output)
 
 
 def test_an_update_is_refused_until_the_last_one_was_committed(work: Path) -> None:
