@@ -101,6 +101,9 @@ def configure(tree: Path) -> None:
     # The initrd has configured an interface by its kernel name; udev must not rename it.
     debian.link(tree, "etc/systemd/network/99-default.link", "/dev/null")
     (tree / "etc/trident").mkdir(exist_ok=True)
+    # Machines must not share them: the agent makes keys when it lets somebody in.
+    for key in (tree / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
 
 
 def _identify(tree: Path) -> None:

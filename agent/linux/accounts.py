@@ -16,6 +16,7 @@ from agent.linux import files
 from agent.linux.run import run
 
 TOOLS_IN_TARGET = ("useradd", "usermod", "chpasswd", "chage")
+_NO_SUCH_KEY = 2
 _NO_PASSWORD = "*"
 """Matches no password, and unlike `!` does not make sshd refuse keys."""
 
@@ -66,7 +67,7 @@ def ensure(root: Path, user: User) -> None:
     """
     with context(f"setting up user '{user.name}'"):
         account = find(root, user.name)
-        present = groups(root)
+        present = _present_groups(root, user)
         _check_groups(user, present, exists=account is not None)
         if account is None:
             run(["useradd", *useradd_options(user, present), user.name], chroot=root)
@@ -119,10 +120,22 @@ def usermod_options(user: User, *, exists: bool) -> list[str]:
     return options
 
 
+def _needed_groups(user: User) -> set[str]:
+    return {*user.secondary_groups, *([user.primary_group] if user.primary_group else [])}
+
+
+def _present_groups(root: Path, user: User) -> set[str]:
+    """The groups of /etc/group, and those of other sources that the user is to be in."""
+    present = set(groups(root))
+    for name in _needed_groups(user) - present:
+        if run(["getent", "group", name], chroot=root, ok=(0, _NO_SUCH_KEY)).returncode == 0:
+            present.add(name)
+    return present
+
+
 def _check_groups(user: User, present: Collection[str], *, exists: bool) -> None:
-    needed = {*user.secondary_groups, *([user.primary_group] if user.primary_group else [])}
     own = set() if exists else {user.name}
-    missing = sorted(needed - set(present) - own)
+    missing = sorted(_needed_groups(user) - set(present) - own)
     if missing:
         names = ", ".join(f"'{name}'" for name in missing)
         raise _conflict(user, f"is to be in {names}, and the system has no such group")

@@ -56,6 +56,8 @@ class Selinux:
     def stage(self, context: Context) -> Sequence[Step]:
         if context.image is None:
             return ()
+        if _switched_off(context):
+            return tuple(_mode(context))
         return (
             *_mode(context),
             Step(
@@ -69,7 +71,7 @@ class Selinux:
 
     def finalize(self, context: Context) -> Sequence[Step]:
         """What finalize writes beside the datastore gets the label of its directory."""
-        if context.servicing is not ServicingType.CLEAN_INSTALL:
+        if context.servicing is not ServicingType.CLEAN_INSTALL or _switched_off(context):
             return ()
         return (
             Step(
@@ -116,6 +118,10 @@ def relabel(context: Context) -> None:
     _require_policy(root, policy)
     with _once_more(context) as labelled:
         selinux.label(root, policy, TOP, labelled)
+
+
+def _switched_off(context: Context) -> bool:
+    return context.configuration.os.selinux.mode is SelinuxMode.DISABLED
 
 
 def _mode(context: Context) -> Iterator[Step]:
@@ -210,7 +216,7 @@ def _not_found(what: str) -> TridentError:
     return TridentError(
         Kind.INVALID_INPUT,
         "selinux-enabled-but-not-found",
-        f"os.selinux.mode turns SELinux on, but {what}",
+        f"SELinux is to be on in the target, but {what}",
         hint="add the SELinux policy and policycoreutils to the image, or set os.selinux.mode to "
         "disabled",
     )

@@ -229,11 +229,15 @@ def test_the_plan_names_everything_and_touches_nothing(work: Path) -> None:
         "hooks/preServicing/before",
         "storage/make",
         "storage/fill",
+        "initrd/inputs",
         "management/settings",
         "os-config/hostname",
         "hooks/files",
+        "initrd/regenerate",
+        "selinux/labels",
         "management/datastore",
         "boot/entries",
+        "selinux/late-labels",
     ]
     assert plan.point_of_no_return is plan.steps[1]
     assert plan.title == f"clean install from file://{work}/image.cosi"

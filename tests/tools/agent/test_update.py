@@ -354,7 +354,7 @@ def test_a_pre_reboot_script_that_fails_leaves_the_update_staged_and_the_firmwar
         "commit ab-update-staged None volume-a stay left []",
     ], "\n".join(output)
     assert firmware(work) == (None, ["AZLA"])
-    last = rows(work)[-2]
+    last = rows(work)[-1]
     assert isinstance(last.last_error, dict)
     assert "was not told to boot the target, which stays staged" in str(last.last_error["message"])
 

@@ -110,7 +110,7 @@ def test_a_target_without_selinux_is_not_labelled(tmp_path: Path) -> None:
 
 
 def test_switching_selinux_off_needs_no_policy(tmp_path: Path) -> None:
-    assert configure(tmp_path, "disabled") == ["selinux/mode", "selinux/labels"]
+    assert configure(tmp_path, "disabled") == ["selinux/mode"]
     config = write(tmp_path, "etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=mls\n")
     configure(tmp_path, "disabled")
     assert config.read_text() == "SELINUX=disabled\nSELINUXTYPE=mls\n"
