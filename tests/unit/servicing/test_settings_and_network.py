@@ -8,7 +8,7 @@ import pytest
 from agent import settings
 from agent.api.errors import TridentError
 from agent.api.hostconfig import HostConfiguration
-from agent.servicing import network
+from agent.servicing import checks, network
 from agent.settings import Settings
 
 
@@ -47,3 +47,13 @@ def test_the_management_os_network_wins_over_the_targets() -> None:
     assert network.choose(target) == target.os.netplan
     assert network.choose(HostConfiguration()) is None
     assert network.start(HostConfiguration()) is False
+
+
+@pytest.mark.skipif(Path("/run/systemd/netif/state").exists(), reason="systemd-networkd runs here")
+def test_waiting_for_a_systemd_networkd_that_does_not_run_is_an_error() -> None:
+    checks.await_network(HostConfiguration())
+    document = {"internalParams": {"waitForSystemdNetworkd": True}}
+    waiting = HostConfiguration.model_validate_json(json.dumps(document))
+    with pytest.raises(TridentError, match="systemd-networkd is not online") as caught:
+        checks.await_network(waiting)
+    assert caught.value.identifier == "internal/wait-for-systemd-networkd"

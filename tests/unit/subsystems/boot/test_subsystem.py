@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from agent.api.errors import TridentError
 from agent.api.status import AbVolume, HostStatus, ServicingType
 from agent.engine.context import Context, Facts
 from agent.subsystems.boot.subsystem import BootSubsystem
-from tests.unit.subsystems.storage.samples import CONFIGURATION, configuration
+from tests.kit.opened_image import image_of
+from tests.unit.subsystems.boot.test_arguments import UKI
+from tests.unit.subsystems.storage.samples import CONFIGURATION, configuration, metadata
 
 
 def effects(context: Context) -> list[str]:
@@ -58,3 +61,24 @@ def test_a_runtime_update_does_not_touch_boot() -> None:
 def test_a_machine_without_uefi_is_refused_before_anything_else() -> None:
     with pytest.raises(TridentError, match="was not booted by UEFI firmware"):
         BootSubsystem().validate(Context(configuration(), ServicingType.CLEAN_INSTALL))
+
+
+@pytest.mark.parametrize(
+    ("more", "bootloader", "planned"),
+    [
+        ("os: {kernelCommandLine: {extraCommandLine: [quiet]}}\n", {"type": "grub"}, True),
+        ("os: {selinux: {mode: disabled}}\n", {"type": "grub"}, True),
+        ("os: {selinux: {mode: permissive}}\n", UKI, False),
+        ("", {"type": "grub"}, False),
+    ],
+)
+def test_kernel_arguments_are_planned_when_they_change(
+    more: str, bootloader: dict[str, Any], planned: bool
+) -> None:
+    with image_of(metadata(bootloader=bootloader)) as image:
+        context = Context(
+            configuration(CONFIGURATION + more), ServicingType.CLEAN_INSTALL, image=image
+        )
+        names = [step.name for step in BootSubsystem().stage(context)]
+    assert ("boot/arguments" in names) is planned
+    assert names[:3] == ["boot/variables", "boot/rehearsal", "boot/files"]
