@@ -11,22 +11,15 @@ from pathlib import Path
 from agent.linux.run import Result, run
 
 INPUTS = (
-    "etc/cryptsetup-initramfs",
     "etc/crypttab",
-    "etc/dracut.conf",
-    "etc/dracut.conf.d",
-    "etc/initramfs-tools",
     "etc/lvm",
     "etc/mdadm",
     "etc/mdadm.conf",
     "etc/modprobe.d",
-    "etc/modules",
-    "etc/modules-load.d",
+    "etc/systemd/network/*.link",
     "etc/udev",
-    "usr/lib/dracut",
-    "usr/share/initramfs-tools",
 )
-"""What initramfs-tools and dracut copy or read, as far as it can differ between two hosts."""
+"""What every tool copies or reads, as far as it can differ between two hosts."""
 _TIMEOUT_S = 1200.0
 
 
@@ -38,12 +31,14 @@ class Tool:
     options: tuple[str, ...] = ()
     debug: tuple[str, ...] = ()
     """Options that make it say what it does."""
+    inputs: tuple[str, ...] = ()
+    """What it copies or reads beside INPUTS: files, folders or patterns, relative to a root."""
 
 
-def fingerprint(root: Path) -> str:
-    """A hash over the names, modes and contents of INPUTS below `root`."""
+def fingerprint(root: Path, tool: Tool | None) -> str:
+    """A hash over the names, modes and contents of what goes into the initrds below `root`."""
     digest = hashlib.sha256()
-    for path in _files(root):
+    for path in _files(root, (*INPUTS, *(tool.inputs if tool else ()))):
         state = path.lstat()
         content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
         digest.update(f"{path.relative_to(root)}\0{state.st_mode:o}\0{len(content)}\0".encode())
@@ -68,8 +63,8 @@ def regenerate(root: Path, tool: Tool, more: Sequence[str] = ()) -> Result:
     return run(command, chroot=root, timeout_s=_TIMEOUT_S, merge_stderr=True)
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for name in INPUTS:
-        top = root / name
-        found = sorted(top.rglob("*")) if top.is_dir() and not top.is_symlink() else [top]
-        yield from (path for path in found if path.is_symlink() or path.is_file())
+def _files(root: Path, patterns: Sequence[str]) -> Iterator[Path]:
+    for pattern in patterns:
+        for top in sorted(root.glob(pattern)):
+            found = sorted(top.rglob("*")) if top.is_dir() and not top.is_symlink() else [top]
+            yield from (path for path in found if path.is_symlink() or path.is_file())

@@ -48,7 +48,7 @@ class Inputs:
         return ()
 
     def _look(self, context: Context) -> None:
-        self.fingerprint = initrd.fingerprint(context.newroot)
+        self.fingerprint = fingerprint(context)
 
 
 class Initrd:
@@ -83,7 +83,7 @@ class Initrd:
 
     def _regenerate(self, context: Context) -> None:
         debug = context.configuration.internal_params.dracut_debug
-        changed = initrd.fingerprint(context.newroot) != self._inputs.fingerprint
+        changed = fingerprint(context) != self._inputs.fingerprint
         metadata = staging.image(context).metadata
         if metadata.is_uki:
             if changed:
@@ -96,6 +96,12 @@ class Initrd:
             make(context, families.of_image(metadata).initrd_tools, debug=debug)
         else:
             log.info("the initrd stays: nothing that goes into it was changed")
+
+
+def fingerprint(context: Context) -> str:
+    """Of what goes into the newroot's initrds, when its own tool makes them."""
+    tools = families.of_image(staging.image(context).metadata).initrd_tools
+    return initrd.fingerprint(context.newroot, initrd.find(context.newroot, tools))
 
 
 def make(context: Context, tools: Sequence[initrd.Tool], *, debug: bool) -> None:

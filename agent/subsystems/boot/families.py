@@ -46,7 +46,19 @@ class Family:
         return tuple(_named(path, architecture) for path in self.second_stage)
 
 
-_DRACUT = Tool("dracut", ("--force", "--regenerate-all", "--zstd"), debug=("--debug", "-L", "6"))
+_DRACUT_INPUTS = ("etc/dracut.conf", "etc/dracut.conf.d", "etc/modules-load.d", "usr/lib/dracut")
+_DRACUT = Tool(
+    "dracut",
+    ("--force", "--regenerate-all", "--zstd"),
+    debug=("--debug", "-L", "6"),
+    inputs=_DRACUT_INPUTS,
+)
+_INITRAMFS_TOOLS = Tool(
+    "update-initramfs",
+    ("-u", "-k", "all"),
+    debug=("-v",),
+    inputs=("etc/cryptsetup-initramfs", "etc/initramfs-tools", "usr/share/initramfs-tools"),
+)
 AZURE_LINUX = Family(
     name="Azure Linux with GRUB",
     first_stage=("EFI/BOOT/boot{arch}.efi",),
@@ -54,7 +66,7 @@ AZURE_LINUX = Family(
     grub_config=("EFI/BOOT/grub.cfg", "boot/grub2/grub.cfg"),
     own_config="boot/grub2/grub.cfg",
     defaults="etc/default/grub",
-    initrd_tools=(Tool("mkinitrd"), _DRACUT),
+    initrd_tools=(Tool("mkinitrd", inputs=_DRACUT_INPUTS), _DRACUT),
 )
 DEBIAN = Family(
     name="Debian with GRUB",
@@ -64,7 +76,7 @@ DEBIAN = Family(
     shadowing=("EFI/debian", "boot/grub", ".disk"),
     own_config="boot/grub/grub.cfg",
     defaults="etc/default/grub.d/50-trident.cfg",
-    initrd_tools=(Tool("update-initramfs", ("-u", "-k", "all"), debug=("-v",)), _DRACUT),
+    initrd_tools=(_INITRAMFS_TOOLS, _DRACUT),
 )
 SYSTEMD_BOOT = Family(
     name="systemd-boot",
