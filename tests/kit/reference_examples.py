@@ -154,6 +154,10 @@ scripts:
   - name: note
     runOn: [clean-install]
     content: echo installed >"$TARGET_ROOT/etc/motd"
+  preReboot:
+  - name: drain
+    runOn: [ab-update]
+    content: /opt/site/drain --wait 300
 """,
     "Script": """\
 scripts:
