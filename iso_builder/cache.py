@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +91,8 @@ def obtain(kind: str, name: str, build: Build, *, fresh_s: float | None = None) 
         if fresh_s is not None and _is_stale(final, fresh_s):
             _renew(final, build, fresh_s)
         _held[final] = _hold_or_build(final, build)
-        entries.lock_path(final).touch()
+        with suppress(OSError):  # a cache that can only be read is of use too
+            entries.lock_path(final).touch()
         if _making.get() is None:
             _tidy()
     outer = _making.get()

@@ -7,6 +7,7 @@ import math
 import time
 from datetime import UTC, datetime
 
+from agent.api.errors import Kind, TridentError
 from iso_builder import cache, entries
 
 _DAY_S = 86_400.0
@@ -71,7 +72,16 @@ def _prune(arguments: argparse.Namespace) -> None:
     if older_than is None and keep_gib is None:
         unused_s = cache.UNUSED_S
     keep_bytes = int(keep_gib * _GIB) if keep_gib is not None else None
-    done = entries.prune(cache.root(), now=time.time(), unused_s=unused_s, keep_bytes=keep_bytes)
+    now = time.time()
+    try:
+        done = entries.prune(cache.root(), now=now, unused_s=unused_s, keep_bytes=keep_bytes)
+    except OSError as error:
+        raise TridentError(
+            Kind.EXECUTION_ENVIRONMENT,
+            "cache-not-writable",
+            f"{error.filename or cache.root()} cannot be removed: {error.strerror}",
+            hint="run the command as the user who built the entries (with sudo, if that was root)",
+        ) from error
     for entry in done.removed:
         print(f"removed {entry.name}, last used {_time(entry.used)}")
     for entry in done.in_use:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -296,6 +297,35 @@ def test_amounts_that_are_none_are_refused(value: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         main(["cache", "prune", f"--keep-gib={value}"])
     assert "is not a number of 0 or more" in capsys.readouterr().err
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to write everywhere."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_entries_of_somebody_else_are_used_and_cannot_be_pruned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        monkeypatch.setenv("XDG_CACHE_HOME", home)
+        os.chmod(home, 0o755)
+        path = keep(cache.root(), "wheels/a", days=20)
+        path.parent.chmod(0o555)
+        with as_nobody():
+            assert main(["cache", "prune"]) == 1
+            assert cache.obtain("wheels", "a", fail) == path
+        path.parent.chmod(0o755)
+    said = capsys.readouterr().err
+    assert "cache-not-writable" in said
+    assert "Permission denied" in said
 
 
 def test_builders_of_one_entry_at_once_build_it_once(own_cache: Path) -> None:
