@@ -12,6 +12,7 @@ import re
 import statistics
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ from agent.linux.run import run as run_command
 from tests.kit import nginx
 from tests.kit.bootserver import BootServer, free_port, write_settings
 
-PAIRS = 9
+PAIRS = 6
 TURN_S = 2
 CLIENTS = (1, 16, 64)
-FILE_BYTES = 512 << 20
+FILE_BYTES = 2 << 30
 RANGE_BYTES = 128 << 20
 """What the agent asks for: a partition's image by one request."""
 WORKERS = 2
@@ -120,10 +121,11 @@ def _servers(folder: Path) -> Iterator[tuple[Contender, Contender]]:
     http = {"port": free_port(), "workers": WORKERS, "threads": THREADS}
     ours = BootServer(write_settings(folder, http=http))
     image = folder / "files" / "os.cosi"
-    block = os.urandom(1 << 20)
     with image.open("wb") as file:
         for _ in range(FILE_BYTES >> 20):
-            file.write(block)
+            file.write(os.urandom(1 << 20))
+        # Nothing is to be written back while the servers are measured.
+        os.fsync(file.fileno())
     with ours.serving(), nginx.serving(folder / "files", workers=WORKERS) as url:
         yield (
             Contender(_servers_of(ours.url), f"{ours.url}/files/os.cosi"),
@@ -132,8 +134,14 @@ def _servers(folder: Path) -> Iterator[tuple[Contender, Contender]]:
 
 
 def _servers_of(url: str) -> tuple[int, ...]:
-    """The master process of an HTTP server and its workers."""
-    return tuple(_tree(_listener(int(url.rpartition(":")[2]))))
+    """The master process of an HTTP server and its workers, once all of them are there."""
+    pause = threading.Event()
+    for _ in range(500):
+        found = tuple(_tree(_listener(int(url.rpartition(":")[2]))))
+        if len(found) == 1 + WORKERS:
+            return found
+        pause.wait(0.02)
+    raise RuntimeError(f"{url} is served by the processes {found}, not by {WORKERS} workers")
 
 
 def _listener(port: int) -> int:
