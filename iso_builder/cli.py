@@ -11,7 +11,7 @@ from pathlib import Path
 import agent
 from agent.api.errors import TridentError
 from agent.api.units import ByteCount
-from iso_builder import cosi, live, osimage, packages
+from iso_builder import cache_command, cosi, live, osimage, packages
 
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     _add_live(commands)
     _add_os_image(commands)
     cosi.add_parser(commands)
+    cache_command.add_parser(commands)
     return top
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from agent.api.errors import Kind, TridentError, context
@@ -18,6 +19,8 @@ from agent.linux import run
 from iso_builder import cache
 
 BOOTSTRAP_TIMEOUT_S = 1800.0
+FRESH_S = 7 * 86_400.0
+"""Older packages are fetched anew, so that security updates arrive in what is built of them."""
 _UNPACK_TIMEOUT_S = 300.0
 
 
@@ -45,13 +48,13 @@ class Recipe:
 
 
 def archive(recipe: Recipe) -> Path:
-    """The tar archive of a recipe's tree, made unless it is cached.
+    """The tar archive of a recipe's tree, made unless it is cached and fresh.
 
     Raises missing-binary, servicing/command-failed.
     """
     name = cache.key({"recipe": asdict(recipe), "format": 2})
-    directory = cache.obtain("trees", name, lambda made: _bootstrap(recipe, made))
-    return directory / "tree.tar"
+    tree = cache.obtain("trees", name, partial(_bootstrap, recipe), fresh_s=FRESH_S)
+    return tree / "tree.tar"
 
 
 @contextmanager

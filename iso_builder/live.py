@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from agent.api.errors import context
@@ -58,7 +59,8 @@ def build(options: Options) -> Path:
         "payload": payload.fingerprint(_PROGRAMS),
         "builder": cache.fingerprint([_SOURCE / name for name in _SOURCES]),
     }
-    return cache.obtain("live", cache.key(inputs), lambda made: _build(options, made))
+    name = cache.key(inputs)
+    return cache.obtain("live", name, partial(_build, options), fresh_s=debian.FRESH_S)
 
 
 def export(options: Options, target: Path) -> None:
@@ -128,4 +130,4 @@ def _boot_layer(options: Options, recipe: debian.Recipe) -> Path:
                 kernel.copy_modules(tree, scratch, release, modules.LIVE)
                 shutil.move(scratch / "lib/modules", made / "modules")
 
-    return cache.obtain("boot", cache.key(inputs), make)
+    return cache.obtain("boot", cache.key(inputs), make, fresh_s=debian.FRESH_S)

@@ -41,14 +41,15 @@ def collect(wanted: Mapping[str, str], target: Path) -> None:
 def _unpacked() -> Path:
     """A cached folder with every loader at its path in its package."""
     recipes = (packages.signed_loaders(), packages.newer_loaders())
-    archives = [debian.archive(recipe) for recipe in recipes]
+    archives = [str(debian.archive(recipe)) for recipe in recipes]
     wanted = sorted({*NETBOOT.values(), *DISK.values()})
-    name = cache.key({"archives": [str(path) for path in archives], "files": wanted, "format": 1})
+    name = cache.key({"archives": archives, "files": wanted, "format": 1})
 
     folders = sorted({f"./{Path(path).parent}" for path in wanted})
 
     def build(made: Path) -> None:
-        for archive in archives:
+        for recipe in recipes:
+            archive = debian.archive(recipe)
             listing = set(run.run(["tar", "--list", "--file", archive]).stdout.split("\n"))
             here = [name for name in folders if f"{name}/" in listing]
             run.run(["tar", "--extract", "--file", archive, "--directory", made, *here])
@@ -56,4 +57,4 @@ def _unpacked() -> Path:
         if missing:
             raise debian.missing_files(missing)
 
-    return cache.obtain("loaders", name, build)
+    return cache.obtain("loaders", name, build, fresh_s=debian.FRESH_S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from agent.api.errors import Kind, TridentError, context
@@ -86,7 +87,8 @@ def build(options: Options) -> Path:
         "payload": payload.fingerprint(_PROGRAMS),
         "builder": cache.fingerprint([_SOURCE / name for name in _SOURCES]),
     }
-    return cache.obtain("os-image", cache.key(inputs), lambda made: _build(options, made))
+    name = cache.key(inputs)
+    return cache.obtain("os-image", name, partial(_build, options), fresh_s=debian.FRESH_S)
 
 
 def export(options: Options, target: Path) -> None:

@@ -5,7 +5,9 @@ Everything goes over the command line: the lab knows the programs from outside o
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +64,15 @@ def _cosi_of(raw: Path) -> Path:
         fresh = cosi.with_suffix(".new")
         _iso("cosi", "build", str(raw), "--output", str(fresh))
         fresh.replace(cosi)
+    _keep(cosi)
     return cosi
+
+
+def _keep(cached: Path) -> None:
+    """Note the use of a cached file, and keep `trident-iso cache prune` from it until we end."""
+    os.utime(cached)
+    descriptor = os.open(cached, os.O_RDONLY | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 def metadata_sha384(cosi: Path) -> str:

@@ -28,6 +28,10 @@ _DEFECT: Final = "This is a defect: report it with the log."
 
 ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
     Kind.EXECUTION_ENVIRONMENT: {
+        "cache-not-writable": Meaning(
+            "Entries of the build cache could not be removed.",
+            "Run the command as the user who built them.",
+        ),
         "cannot-become-user": Meaning(
             "The service could not give up its privileges.",
             "Start it as root, or as the user that it should run as.",

@@ -2,7 +2,8 @@
 
 An installed machine gets the same loader as one to be installed; the script it then runs leaves for
 the local disk. Giving it nothing would be simpler, but EDK2 waits for a boot file for a minute
-(4 + 8 + 16 + 32 s) before it takes its next boot option.
+(4 + 8 + 16 + 32 s) before it takes its next boot option. A machine nobody has declared gets no
+file at all; UEFI PXE firmware is told in PXE's own words that there is nothing to wait for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bootserver.boot.machine import (
     Bootfile,
     BootUrl,
     Ignore,
+    LocalDisk,
     Machine,
 )
 from bootserver.settings import Loader
@@ -25,6 +27,7 @@ BIOS_IPXE: Final = "bios/undionly.kpxe"
 EFI_IPXE: Final = "x86_64/snponly.efi"
 EFI_SHIM: Final = "x86_64/shimx64.efi"
 ARM64_IPXE: Final = "arm64/snponly.efi"
+_UEFI_PXE: Final = frozenset({Architecture.EFI_X86_64, Architecture.EFI_ARM64})
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ def decide(
     """
     if not machine.is_pxe:
         return Ignore("does not ask to boot from the network")
+    if not subject.declared and not machine.is_ipxe and machine.architecture in _UEFI_PXE:
+        return LocalDisk("not declared")
     if subject.declared and machine.is_ipxe:
         return _ipxe(machine, set_architecture, base_url)
     if subject.refusal is not None and not (subject.declared and subject.boots_its_disk):

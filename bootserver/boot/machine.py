@@ -49,6 +49,13 @@ class Ignore:
 
 
 @dataclass(frozen=True)
+class LocalDisk:
+    """Give no boot information, but tell the firmware to go on to its next boot option at once."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Bootfile:
     """Load `path` (relative to the TFTP root, which is the artefact directory) over TFTP."""
 
@@ -62,4 +69,4 @@ class BootUrl:
     url: str
 
 
-Answer = Ignore | Bootfile | BootUrl
+Answer = Ignore | LocalDisk | Bootfile | BootUrl

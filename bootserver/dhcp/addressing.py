@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from bootserver.boot.machine import Ignore
+from bootserver.boot.machine import Ignore, LocalDisk
 from bootserver.dhcp import options
 from bootserver.dhcp.bootinfo import BootInfo, boot_info, without_proxy_wait
 from bootserver.dhcp.exchange import (
@@ -128,7 +128,9 @@ def _grant(
     seen: tuple[DhcpEvent, ...],
 ) -> Outgoing | Silence:
     boot, ignored = _boot(exchange)
-    detail = {"address": str(lease.address)} | ({"boot": boot.summary} if boot else {})
+    detail = {"address": str(lease.address)}
+    if boot is not None and boot.summary is not None:
+        detail["boot"] = boot.summary
     name = exchange.event("offer" if kind is MessageType.OFFER else "ack", **detail)
     network = _lease_times(subnet) | _network(subnet)
     if lease.hostname:
@@ -146,15 +148,19 @@ def _grant(
 
 
 def _boot(exchange: Exchange) -> tuple[BootInfo | None, tuple[DhcpEvent, ...]]:
-    """Boot information for who boots from the network, or the event that says why not."""
+    """Boot information for who boots from the network, and the event that says why not."""
     if not exchange.machine.is_pxe:
         return None, ()
     answer = exchange.policy.answer(exchange.machine)
     server = exchange.arrival.interface_address
     info = boot_info(exchange.packet, exchange.machine, answer, server)
-    if isinstance(info, Ignore):
-        return None, (exchange.event("ignored", why=info.why),)
-    return info, ()
+    match answer, info:
+        case _, Ignore(why):
+            return None, (exchange.event("ignored", why=why),)
+        case LocalDisk(why), BootInfo():
+            return info, (exchange.event("ignored", why=why),)
+        case _:
+            return info, ()
 
 
 def _lease_times(subnet: Subnet) -> dict[int, bytes]:

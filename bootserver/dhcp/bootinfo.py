@@ -2,6 +2,7 @@
 
 BIOS and UEFI PXE take a TFTP server and file name; iPXE a URL or a file name; UEFI HTTP boot a URL
 under the vendor class HTTPClient (UEFI 2.10 section 24.7). PXE 2.1 section 2.4 holds option 43.
+A PXE client with nothing to load gets a menu of one item, type 0: boot the local disk.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from bootserver.boot.machine import Answer, Bootfile, BootUrl, Ignore, Machine
+from bootserver.boot.machine import Answer, Bootfile, BootUrl, Ignore, LocalDisk, Machine
 from bootserver.dhcp import options, request
 from bootserver.dhcp.options import Code
 from bootserver.dhcp.packet import ANY, Packet
@@ -19,17 +20,26 @@ _FILE_FIELD_LIMIT = 127
 _SKIP_DISCOVERY = bytes((options.PXE_DISCOVERY_CONTROL, 1, 8))
 """Bit 3: load the file of this reply; no menu, no search for other boot servers."""
 _PXE_END = b"\xff"
+_LOCAL_DISK = b"Local disk"
+_ONLY_LOCAL_DISK = (
+    bytes((options.PXE_DISCOVERY_CONTROL, 1, 3))  # no search for boot servers
+    + bytes((options.PXE_BOOT_MENU, 3 + len(_LOCAL_DISK), 0, 0, len(_LOCAL_DISK)))
+    + _LOCAL_DISK
+    + bytes((options.PXE_MENU_PROMPT, 1 + len(_LOCAL_DISK), 0))  # taken after 0 seconds
+    + _LOCAL_DISK
+    + _PXE_END
+)
 _NO_PROXY_WAIT = bytes((options.IPXE_NO_PROXY_DHCP, 1, 1))
 
 
 @dataclass(frozen=True)
 class BootInfo:
-    """What a reply carries besides the lease. `summary` is for the timeline."""
+    """What a reply carries besides the lease. `summary` is for the timeline: the file or URL."""
 
     options: Mapping[int, bytes]
     siaddr: IPv4Address
     file: bytes
-    summary: str
+    summary: str | None
 
 
 def boot_info(
@@ -39,6 +49,8 @@ def boot_info(
     match answer:
         case Ignore():
             return answer
+        case LocalDisk(why):
+            return _local_disk(packet, why)
         case BootUrl(url) if machine.is_ipxe:
             return BootInfo(_loader(packet, url) | _pxe(packet), server, _field(url), url)
         case BootUrl(url) if request.is_http_client(packet):
@@ -52,6 +64,16 @@ def boot_info(
             return Ignore(f"the client's firmware can't load the URL {url}")
         case Bootfile(path):
             return Ignore(f"the client boots over HTTP and can't load {path} over TFTP")
+
+
+def _local_disk(packet: Packet, why: str) -> BootInfo | Ignore:
+    if not request.is_pxe_client(packet):
+        return Ignore(why)
+    found: dict[int, bytes] = {
+        Code.VENDOR_CLASS: b"PXEClient",
+        Code.VENDOR_SPECIFIC: _ONLY_LOCAL_DISK,
+    }
+    return BootInfo(found, ANY, b"", None)
 
 
 def without_proxy_wait(packet: Packet, machine: Machine) -> dict[int, bytes]:

@@ -6,7 +6,7 @@ to its REQUEST or INFORM on port 4011. Whoever doesn't boot from the network is 
 
 from __future__ import annotations
 
-from bootserver.boot.machine import Ignore
+from bootserver.boot.machine import Ignore, LocalDisk
 from bootserver.dhcp.bootinfo import boot_info
 from bootserver.dhcp.exchange import (
     BROADCAST_ROUTE,
@@ -55,6 +55,9 @@ def _answer(
 ) -> Outgoing | Silence:
     machine = exchange.machine
     answer = exchange.policy.answer(machine)
+    if isinstance(answer, LocalDisk):
+        # Another boot server may have something for it: here we are not the only one to speak.
+        answer = Ignore(answer.why)
     info = boot_info(exchange.packet, machine, answer, exchange.arrival.interface_address)
     if isinstance(info, Ignore):
         return Silence(info.why, (seen, exchange.event("ignored", why=info.why)))

@@ -1,4 +1,4 @@
-"""The HTTP server: gunicorn with threads, started in this process.
+"""The HTTP server: gunicorn with threads (`worker`), started in this process.
 
 Connections persist (EDK2's HTTP boot needs that), files leave through sendfile. A client that takes
 nothing for a minute, or stops in the middle of its request for five seconds, is cut off, so it
@@ -45,7 +45,7 @@ class HttpServer(BaseApplication):  # type: ignore[misc]
         for name, value in {
             "bind": [f"{address}:{http.port}" for address in self._settings.listen_addresses],
             "workers": http.workers,
-            "worker_class": "gthread",
+            "worker_class": "bootserver.http.worker.Worker",
             "threads": http.threads,
             "worker_connections": _CONNECTIONS,
             "backlog": _BACKLOG,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -182,18 +184,40 @@ def test_a_broken_request_harms_nobody(server: BootServer, request_bytes: bytes)
 
 
 def test_clients_that_stall_do_not_keep_others_waiting(server: BootServer) -> None:
-    """More silent connections than the server has threads."""
+    """More silent connections than the server has threads: none of them takes one."""
     http = server.settings.http
     stalled = []
+    began = time.monotonic()
     try:
         for _ in range(http.workers * http.threads + 8):
             stalled.append(socket.create_connection(("127.0.0.1", http.port), timeout=10))
         with ThreadPoolExecutor(8) as clients:
             answers = list(clients.map(lambda _: get(server, "/files/os.cosi").content, range(16)))
         assert all(answer == IMAGE for answer in answers)
+        assert time.monotonic() - began < 4, "less than the time a thread waits for a request"
     finally:
         for one in stalled:
             one.close()
+
+
+def test_requests_in_one_packet_are_answered_one_after_another(server: BootServer) -> None:
+    one = b"GET /files/os.cosi HTTP/1.1\r\nHost: x\r\nRange: bytes=%d-%d\r\n\r\n"
+    last = (
+        b"GET /files/os.cosi HTTP/1.1\r\nHost: x\r\nRange: bytes=7-8\r\nConnection: close\r\n\r\n"
+    )
+    answer = exchange(server, one % (0, 2) + one % (3, 5) + last)
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 206 ")[1:]]
+    assert bodies == [IMAGE[0:3], IMAGE[3:6], IMAGE[7:9]]
+
+
+def test_a_connection_serves_quick_and_slow_requests_alike(server: BootServer) -> None:
+    """Faster than a thread waits for the next request, and slower."""
+    with requests.Session() as session:
+        for number in range(40):
+            header = {"Range": f"bytes={number}-{number + 9}"}
+            answer = session.get(f"{server.url}/files/os.cosi", headers=header, timeout=10)
+            assert answer.content == IMAGE[number : number + 10]
+            threading.Event().wait(0.01 if number % 8 == 0 else 0)
 
 
 def test_a_client_that_stops_in_its_request_is_cut_off(server: BootServer) -> None:

@@ -13,6 +13,7 @@ from bootserver.boot.machine import (
     Bootfile,
     BootUrl,
     Ignore,
+    LocalDisk,
     Machine,
 )
 from bootserver.settings import Loader
@@ -79,9 +80,25 @@ def test_ipxe_on_another_processor_than_the_images_is_left_alone() -> None:
     assert answer(machine, DECLARED, cpu="arm64") == BootUrl(f"{BASE}/ipxe/{MAC}")
 
 
-@pytest.mark.parametrize("machine", [FIRMWARE, IPXE])
+@pytest.mark.parametrize(
+    "machine",
+    [
+        IPXE,
+        replace(FIRMWARE, architecture=Architecture.BIOS, architecture_code=0),
+        replace(FIRMWARE, architecture=Architecture.HTTP_X86_64, architecture_code=16),
+        replace(FIRMWARE, architecture=Architecture.OTHER, architecture_code=39),
+    ],
+)
 def test_an_undeclared_machine_is_left_alone(machine: Machine) -> None:
     assert answer(machine, Subject(declared=False)) == Ignore("not declared")
+
+
+@pytest.mark.parametrize("architecture", [Architecture.EFI_X86_64, Architecture.EFI_ARM64])
+def test_uefi_pxe_of_an_undeclared_machine_is_sent_on_to_its_disk(
+    architecture: Architecture,
+) -> None:
+    machine = replace(FIRMWARE, architecture=architecture)
+    assert answer(machine, Subject(declared=False)) == LocalDisk("not declared")
 
 
 @pytest.mark.parametrize("loader", list(Loader))

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from bootserver.boot.machine import Bootfile, BootUrl, Ignore
+from bootserver.boot.machine import Answer, Bootfile, BootUrl, Ignore, LocalDisk
 from bootserver.dhcp.exchange import Delivery, Outgoing, Route, Silence
 from bootserver.dhcp.options import Code, MessageType
 from bootserver.dhcp.packet import ANY, Packet, parse
@@ -100,8 +100,10 @@ def test_a_client_without_an_address_is_answered_at_the_boot_server_port() -> No
     assert outgoing.route.delivery is Delivery.BROADCAST
 
 
-def test_a_machine_to_be_ignored_gets_nothing_but_is_recorded() -> None:
-    outcome = reply(captured("ovmf-pxe-discover"), arrival(), proxy_policy(Ignore("installed")))
+@pytest.mark.parametrize("answer", [Ignore("installed"), LocalDisk("installed")])
+def test_a_machine_to_be_ignored_gets_nothing_but_is_recorded(answer: Answer) -> None:
+    """Beside another DHCP server nobody is sent to its disk: another boot server may want it."""
+    outcome = reply(captured("ovmf-pxe-discover"), arrival(), proxy_policy(answer))
     assert isinstance(outcome, Silence)
     assert [one.event for one in outcome.events] == ["discover", "ignored"]
     assert outcome.events[1].detail == {"why": "installed"}

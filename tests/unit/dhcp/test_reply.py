@@ -6,10 +6,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from bootserver.boot.machine import Answer, Bootfile, BootUrl, Ignore
+from bootserver.boot.machine import Answer, Bootfile, BootUrl, Ignore, LocalDisk
 from bootserver.dhcp.exchange import Delivery, Outgoing, Route, Silence
 from bootserver.dhcp.options import Code, MessageType
-from bootserver.dhcp.packet import ANY, BROADCAST_FLAG, Packet, parse
+from bootserver.dhcp.packet import ANY, BROADCAST_FLAG, Packet, parse, suboptions
 from bootserver.dhcp.reply import reply
 from bootserver.leases import Pool, Reservation, Subnet
 from tests.kit.dhcp import (
@@ -132,6 +132,32 @@ def test_a_machine_that_must_not_boot_gets_a_plain_lease(
     assert not boot & found.options.keys()
     ignored = [one for one in outgoing.events if one.event == "ignored"]
     assert why in str(ignored[0].detail["why"])
+
+
+@pytest.mark.parametrize("name", ["ovmf-pxe-discover", "ovmf-pxe-request"])
+def test_uefi_pxe_is_sent_on_to_its_disk_by_a_menu_and_without_a_file(name: str) -> None:
+    policy = server_policy(LocalDisk("not declared"))
+    assert policy.allocator is not None
+    policy.allocator.reserve([Reservation(MAC, IPv4Address("10.77.0.143"))])
+    found, outgoing = answered(captured(name), policy)
+    assert found.yiaddr == IPv4Address("10.77.0.143")
+    assert (found.siaddr, found.file) == (ANY, b"")
+    assert not {Code.BOOTFILE_NAME, Code.TFTP_SERVER_NAME} & found.options.keys()
+    assert found.options[Code.VENDOR_CLASS] == b"PXEClient"
+    menu = suboptions(found.options[Code.VENDOR_SPECIFIC])
+    boot_type, length = int.from_bytes(menu[9][:2], "big"), menu[9][2]
+    assert boot_type == 0, "local boot"
+    assert len(menu[9]) == 3 + length, "the only item"
+    assert menu[10][0] == 0, "without a question"
+    assert menu[6] == bytes([3]), "no search for boot servers; the menu holds"
+    said = {one.event: one.detail for one in outgoing.events}
+    assert said["ignored"] == {"why": "not declared"}
+    assert "boot" not in said["offer" if "discover" in name else "ack"], "nothing was begun"
+
+
+def test_a_client_outside_pxe_is_sent_no_menu() -> None:
+    found, _ = answered(captured("ovmf-http-discover"), server_policy(LocalDisk("not declared")))
+    assert not {Code.VENDOR_CLASS, Code.VENDOR_SPECIFIC} & found.options.keys()
 
 
 def test_who_does_not_boot_from_the_network_is_not_asked_about() -> None:
