@@ -107,6 +107,7 @@ def _compare(
         order = (ours, theirs) if number % 2 == 0 else (theirs, ours)
         turns = {one.url: one.turn(script, clients) for one in order}
         pairs.append((turns[ours.url], turns[theirs.url]))
+        print(f"{part} {clients}: {pairs[-1]}", file=sys.stderr, flush=True)
     return {
         "throughputRatio": round(statistics.median(a.rate / b.rate for a, b in pairs), 3),
         "cpuRatio": round(statistics.median(a.cpu / b.cpu for a, b in pairs if b.cpu), 3),
