@@ -11,7 +11,8 @@ from pathlib import Path
 import agent
 from agent.api.errors import TridentError
 from agent.api.units import ByteCount
-from iso_builder import cache_command, cosi, live, osimage, packages
+from iso_builder import cache_command, live, osimage, packages
+from iso_builder.cosi import commands as cosi
 
 Command = Callable[[argparse.Namespace], int | None]
 

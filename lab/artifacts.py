@@ -52,7 +52,7 @@ def os_image(image: Image, folder: Path) -> OsImage:
 def _cosi_of(raw: Path) -> Path:
     """The COSI file of a raw disk, kept by the hash of the disk and of the builder."""
     sources = [
-        *paths.checkout().glob("iso_builder/*.py"),
+        *paths.checkout().glob("iso_builder/**/*.py"),
         *paths.checkout().glob("agent/cosi/*.py"),
     ]
     digest = hashlib.sha256()

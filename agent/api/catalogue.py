@@ -383,11 +383,19 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         ),
     },
     Kind.UNSUPPORTED_CONFIGURATION: {
+        "disk-format-unsupported": Meaning(
+            "The disk image is in a format that images are not made of.",
+            "Convert it with the command that the hint names.",
+        ),
         "image-not-understood": Meaning(
             "An image cannot be made from this system.", "The message says what it lacks."
         ),
         "image-url-scheme": Meaning(
             "Images cannot be fetched by this kind of URL.", "Use `file:`, `http:` or `https:`."
+        ),
+        "image-without-disk": Meaning(
+            "The COSI file is older than version 1.2 and does not hold the disk's layout.",
+            "Extract its images one by one, or build it anew.",
         ),
         "no-available-install-index": Meaning(
             "The EFI system partition has no free name for another installation.",
@@ -401,6 +409,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "Kernel arguments are asked for that the image's unified kernel image does not have.",
             "Build them into the UKI, or use an image that boots by GRUB.",
         ),
+        "signed-boot-file": Meaning(
+            "A signed boot file would have to change.",
+            "Build the image anew with other UUIDs and sign it again.",
+        ),
         "unsupported-boot-loader": Meaning(
             "GRUB of this image's distribution is not supported.",
             "Use an image with a unified kernel image.",
@@ -408,6 +420,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "unsupported-configuration": Meaning(
             "The configuration is valid, but this version cannot do what it asks for.",
             "Remove the feature, or use a version that supports it.",
+        ),
+        "uuid-unchangeable": Meaning(
+            "A file system of the image cannot get another UUID.",
+            "Build the image anew with other UUIDs.",
         ),
     },
 }

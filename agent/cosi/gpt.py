@@ -103,6 +103,28 @@ def parse(data: bytes, disk_size: int) -> Gpt:
     )
 
 
+def backup(front: bytes, table: Gpt) -> tuple[int, bytes]:
+    """The backup table that belongs to a primary one: where on the disk it is, and its bytes.
+
+    `front` is the disk up to the end of the entries, `table` what `parse` made of it. The entries
+    come first, then the header, which is the last sector (UEFI 2.10 section 5.3.2).
+    """
+    size = table.lba_size
+    fields = list(_HEADER.unpack_from(front, size))
+    start = fields[10] * size
+    entries = front[start : table.entries_end]
+    sectors = -(-len(entries) // size)
+    fields[3], fields[5], fields[6] = 0, table.alternate_lba, 1
+    fields[10] = table.alternate_lba - sectors
+    if fields[10] <= table.last_usable_lba:
+        raise corrupt("the partition table leaves no room for its backup")
+    header = bytearray(front[size : size + fields[2]])
+    _HEADER.pack_into(header, 0, *fields)
+    struct.pack_into("<I", header, 16, zlib.crc32(header))
+    padded = entries + bytes(sectors * size - len(entries))
+    return fields[10] * size, padded + header + bytes(size - len(header))
+
+
 def needed_bytes(front: bytes) -> int:
     """How many bytes from the start of the disk `parse` needs, by its first 8 KiB.
 

@@ -7,6 +7,7 @@ against the rules of its version. Pure; no I/O.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -59,6 +60,7 @@ __all__ = [
     "Verity",
     "Version",
     "dump",
+    "examine",
     "parse",
 ]
 
@@ -70,6 +72,35 @@ def parse(data: bytes, *, minimum: Version = V1_0) -> CosiMetadata:
 
     Raises TridentError invalid-input/load-cosi.
     """
+    try:
+        metadata = _shape(data)
+    except ValidationError as error:
+        raise _refused(_describe(error)) from error
+    if metadata.version < minimum:
+        raise _refused(f"version {metadata.version} is too old, {minimum} is needed")
+    for reason in _violations(metadata):
+        raise _refused(reason)
+    return metadata
+
+
+def examine(data: bytes) -> tuple[CosiMetadata | None, tuple[str, ...]]:
+    """Read metadata.json for a report: what can be read of it, and all that is wrong with it."""
+    try:
+        metadata = _shape(data)
+    except ValidationError as error:
+        return None, tuple(_details(error))
+    except TridentError as error:
+        return None, (error.message,)
+    return metadata, tuple(_violations(metadata))
+
+
+def dump(metadata: CosiMetadata) -> bytes:
+    """The metadata as JSON; `parse(dump(x)) == x`."""
+    return metadata.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode()
+
+
+def _shape(data: bytes) -> CosiMetadata:
+    """The models of a bounded document of a known version. Raises load-cosi, ValidationError."""
     if len(data) > MAX_BYTES:
         raise _refused(f"it is larger than {MAX_BYTES} bytes")
     try:
@@ -84,21 +115,14 @@ def parse(data: bytes, *, minimum: Version = V1_0) -> CosiMetadata:
             f"version {version} is not supported, only 1.x is",
             "use an image of COSI version 1, or an agent that knows this version",
         )
-    try:
-        metadata = CosiMetadata.model_validate_json(text)
-    except ValidationError as error:
-        raise _refused(_describe(error)) from error
-    if metadata.version < minimum:
-        raise _refused(f"version {metadata.version} is too old, {minimum} is needed")
+    return CosiMetadata.model_validate_json(text)
+
+
+def _violations(metadata: CosiMetadata) -> Iterator[str]:
+    """What each rule of the document's version says."""
     for since, rule in RULES:
         if metadata.version >= since and (reason := rule(metadata)) is not None:
-            raise _refused(reason)
-    return metadata
-
-
-def dump(metadata: CosiMetadata) -> bytes:
-    """The metadata as JSON; `parse(dump(x)) == x`."""
-    return metadata.model_dump_json(by_alias=True, exclude_none=True, indent=2).encode()
+            yield reason
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -132,8 +156,11 @@ def _refused(reason: str, hint: str | None = None) -> TridentError:
 
 
 def _describe(error: ValidationError) -> str:
-    detail = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join(str(step) for step in detail["loc"])
-    message = detail["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{path}: {message}{more}"
+    return f"{next(_details(error))}{more}"
+
+
+def _details(error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_url=False, include_input=False):
+        path = ".".join(str(step) for step in detail["loc"])
+        yield f"{path}: {detail['msg'].removeprefix('Value error, ')}"

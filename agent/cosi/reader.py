@@ -8,7 +8,7 @@ file is refused while that costs nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.api.errors import Kind, TridentError, context
@@ -59,19 +59,30 @@ def open_image(source: Source, expected_sha384: str | None) -> CosiImage:
     Raises corrupt-os-image, load-cosi.
     """
     with context(f"opening the image {source.url}"):
-        members = _index(source)
-        listed = members.get(METADATA)
-        if listed is None:
-            raise tar.corrupt(f"the file holds no {METADATA}: this is not a COSI file")
-        if listed.size > MAX_METADATA_BYTES:
-            raise tar.corrupt(f"{METADATA} has {listed.size} bytes, more than 16 MiB")
-        text = source.read_at(listed.offset, listed.size)
-        digest = hashlib.sha384(text).hexdigest()
-        if expected_sha384 is not None and digest != expected_sha384.lower():
-            raise _wrong_digest(digest, expected_sha384)
+        members = index(source)
+        text = read_metadata(source, members)
+        digest = digest_metadata(text, expected_sha384)
         image = CosiImage(source, cosi_metadata.parse(text), digest, members)
         _compare_sizes(image)
         return image
+
+
+def read_metadata(source: Source, members: Mapping[str, Member]) -> bytes:
+    """The bytes of metadata.json. Raises corrupt-os-image, load-cosi."""
+    listed = members.get(METADATA)
+    if listed is None:
+        raise tar.corrupt(f"the file holds no {METADATA}: this is not a COSI file")
+    if listed.size > MAX_METADATA_BYTES:
+        raise tar.corrupt(f"{METADATA} has {listed.size} bytes, more than 16 MiB")
+    return source.read_at(listed.offset, listed.size)
+
+
+def digest_metadata(text: bytes, expected_sha384: str | None) -> str:
+    """The SHA-384 of metadata.json. Raises load-cosi when another one is expected."""
+    digest = hashlib.sha384(text).hexdigest()
+    if expected_sha384 is not None and digest != expected_sha384.lower():
+        raise _wrong_digest(digest, expected_sha384)
+    return digest
 
 
 def image_files(metadata: CosiMetadata) -> Iterator[ImageFile]:
@@ -80,6 +91,18 @@ def image_files(metadata: CosiMetadata) -> Iterator[ImageFile]:
     if metadata.disk is not None:
         for region in metadata.disk.gpt_regions:
             yield region.image
+
+
+def index(source: Source) -> Mapping[str, Member]:
+    """The members by path: all headers are walked. Raises corrupt-os-image, load-cosi."""
+    members: dict[str, Member] = {}
+    for member in _walk(source):
+        if member.path in members:
+            raise tar.corrupt(f"the archive holds {member.path!r} twice")
+        members[member.path] = member
+        if len(members) > MAX_ENTRIES:
+            raise tar.corrupt(f"the archive has more than {MAX_ENTRIES} entries")
+    return members
 
 
 def _compare_sizes(image: CosiImage) -> None:
@@ -92,19 +115,18 @@ def _compare_sizes(image: CosiImage) -> None:
             )
 
 
-def _index(source: Source) -> dict[str, Member]:
-    """Walk all headers up to the end-of-archive marker."""
-    members: dict[str, Member] = {}
-    for member in _walk(source):
-        if member.path in members:
-            raise tar.corrupt(f"the archive holds {member.path!r} twice")
-        members[member.path] = member
-        if len(members) > MAX_ENTRIES:
-            raise tar.corrupt(f"the archive has more than {MAX_ENTRIES} entries")
-    return members
+def end_of_members(source: Source) -> int:
+    """Where the end-of-archive marker begins, in bytes. Raises corrupt-os-image, load-cosi."""
+    walk = _walk(source)
+    while True:
+        try:
+            next(walk)
+        except StopIteration as end:
+            return int(end.value)
 
 
-def _walk(source: Source) -> Iterator[Member]:
+def _walk(source: Source) -> Generator[Member, None, int]:
+    """The members in their order; returns where the end-of-archive marker begins."""
     window = _Window(source)
     offset = 0
     large_size: int | None = None
@@ -112,7 +134,7 @@ def _walk(source: Source) -> Iterator[Member]:
         header = tar.parse_header(window.read(offset, tar.BLOCK_BYTES))
         offset += tar.BLOCK_BYTES
         if header is None:
-            return
+            return offset - tar.BLOCK_BYTES
         if large_size is not None and header.kind is tar.EntryKind.FILE:
             header = tar.enlarge(header, large_size)
         large_size = None

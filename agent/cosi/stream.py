@@ -101,6 +101,14 @@ def check_image(
     return _stream(image, file, NullSink(), check_window(image), progress)
 
 
+def pour_image(image: CosiImage, file: ImageFile, sink: Sink, *, progress: Progress) -> WriteReport:
+    """Stream `file` into any sink. Only when this returns was the content right.
+
+    Raises corrupt-os-image, load-cosi, and what the sink raises.
+    """
+    return _stream(image, file, sink, check_window(image), progress)
+
+
 def read_image(image: CosiImage, file: ImageFile) -> bytes:
     """The content of a small image, the partition table for example.
 

@@ -19,6 +19,7 @@ from agent.cosi import tar
 from agent.cosi.reader import MARKER, METADATA
 
 WINDOW_LOG = 22
+MIN_WINDOW_LOG, MAX_WINDOW_LOG = 10, 31
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 
@@ -46,11 +47,17 @@ def compress(
     target: Path,
     *,
     level: int = 3,
+    window_log: int = WINDOW_LOG,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Compressed:
-    """Compress a region with zstd, window log 22, into `target`."""
-    compressor = zstandard.ZstdCompressor(compression_params=_parameters(level, threads))
+    """Compress a region with zstd into `target`.
+
+    The number of threads does not change the bytes. Windows above 2^22 bytes come with zstd's
+    search for matches over long distances; whoever decompresses needs that much memory.
+    """
+    parameters = _parameters(level, window_log, threads)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters)
     digest = hashlib.sha384()
     compressed = 0
     with region.file.open("rb", buffering=0) as source, target.open("wb") as out:
@@ -97,9 +104,15 @@ def assemble(target: Path, metadata: bytes, members: Sequence[tuple[str, Path]])
         partial.unlink(missing_ok=True)
 
 
-def _parameters(level: int, threads: int) -> zstandard.ZstdCompressionParameters:
+def _parameters(level: int, window_log: int, threads: int) -> zstandard.ZstdCompressionParameters:
+    # Without the long search, threads would each get a job of many windows: gigabytes.
     return zstandard.ZstdCompressionParameters.from_level(
-        level, window_log=WINDOW_LOG, threads=threads, write_checksum=True, write_content_size=True
+        level,
+        window_log=window_log,
+        enable_ldm=window_log > WINDOW_LOG,
+        threads=max(threads, 1),
+        write_checksum=True,
+        write_content_size=True,
     )
 
 

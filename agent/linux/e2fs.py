@@ -1,7 +1,9 @@
-"""Checking and growing ext2/3/4 file systems (e2fsprogs)."""
+"""Checking, growing and shrinking ext2/3/4 file systems, and their UUIDs (e2fsprogs)."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,8 @@ _CLEAN, _REPAIRED, _ERRORS_LEFT = 0, 1, 4
 _UNANSWERED = "? no"
 _SHOWN_CHARACTERS = 1024
 _TIMEOUT_S = 3600.0
+_SUPERBLOCK = 1024
+_S_WTIME = 0x30
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,39 @@ def complaint(device: Path) -> str | None:
 def grow(device: Path) -> None:
     """Grow the file system to the size of its device. Needs a `check` just before."""
     run(["resize2fs", device], timeout_s=_TIMEOUT_S)
+
+
+def shrink(image: Path) -> None:
+    """Shrink the file system in a regular file as far as it goes, and the file with it.
+
+    What is free inside becomes holes: nothing that was deleted is kept. Every time that is written
+    is the file system's own last one, so that the same input gives the same bytes.
+    """
+    clock = frozen_clock(image)
+    _check(image, clock)
+    run(["resize2fs", "-M", image], env=clock, timeout_s=_TIMEOUT_S)
+    os.truncate(image, superblock(image).size_bytes)
+    _check(image, clock, "-E", "discard")
+
+
+def set_uuid(image: Path, uuid: str) -> None:
+    """Give the unmounted file system another UUID; it is checked and repaired first."""
+    clock = frozen_clock(image)
+    _check(image, clock)
+    run(["tune2fs", "-U", uuid, image], env=clock, timeout_s=_TIMEOUT_S)
+
+
+def frozen_clock(image: Path) -> Mapping[str, str]:
+    """The environment that makes the tools write the time of the file system's last write."""
+    with image.open("rb") as source:
+        source.seek(_SUPERBLOCK + _S_WTIME)
+        time_s = str(int.from_bytes(source.read(4), "little"))
+    return {"E2FSPROGS_FAKE_TIME": time_s, "E2FSCK_TIME": time_s}
+
+
+def _check(image: Path, clock: Mapping[str, str], *options: str) -> None:
+    argv: list[str | Path] = ["e2fsck", "-f", "-y", *options, image]
+    run(argv, ok=(_CLEAN, _REPAIRED), env=clock, timeout_s=_TIMEOUT_S)
 
 
 def superblock(device: Path) -> Superblock:

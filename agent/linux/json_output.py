@@ -69,6 +69,10 @@ class Fields:
         """An object that must be there."""
         return _object(self.tool, self._values.get(key))
 
+    def optional_child(self, key: str) -> Fields | None:
+        """An object, or None when it is absent or null."""
+        return None if self._values.get(key) is None else self.child(key)
+
     def _items(self, key: str) -> Sequence[object]:
         value = self._values.get(key)
         if value is None:

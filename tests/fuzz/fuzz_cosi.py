@@ -82,6 +82,7 @@ def accepts(data: bytes) -> bool:
     """Whether everything in the file is taken for good."""
     try:
         image = reader.open_image(MemorySource(data), None)
+        assert reader.end_of_members(image.source) < image.source.size
         for file in {file.path: file for file in reader.image_files(image.metadata)}.values():
             check_image(image, file)
         disk = image.metadata.disk
@@ -100,11 +101,15 @@ def _read_table(data: bytes, disk_size: int) -> None:
     assert table.entries_end == needed
     for entry in table.partitions:
         assert 0 < table.offset(entry) < table.offset(entry) + table.size(entry) <= disk_size
+    start, backup = gpt.backup(data, table)
+    assert table.last_usable_lba * table.lba_size < start
+    assert start + len(backup) == (table.alternate_lba + 1) * table.lba_size <= disk_size
 
 
 def accepts_uki(data: bytes) -> bool:
     try:
         pe.parse_uki(data)
+        pe.is_signed(data)
     except TridentError:
         return False
     return True

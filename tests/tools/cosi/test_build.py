@@ -15,8 +15,8 @@ from agent.api.errors import TridentError
 from agent.cosi.reader import image_files, open_image
 from agent.cosi.source import open_source
 from agent.linux.run import run
-from iso_builder.cosi_build import Options, build
-from iso_builder.cosi_verify import verify
+from iso_builder.cosi.build import Options, Packing, build
+from iso_builder.cosi.verify import verify
 from tests.tools.cosi import disks
 
 CONFORMANCE = Path(__file__).parents[2] / "data" / "conformance" / "cosi-metadata"
@@ -29,7 +29,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with disk.raw (systemd-boot) and image.cosi made of it."""
     workspace = tmp_path_factory.mktemp("cosi")
     disk = disks.raw_disk(workspace)
-    build(disk, workspace / "image.cosi", Options(level=3))
+    build(disk, workspace / "image.cosi", Options(packing=Packing(3)))
     return workspace
 
 
@@ -88,7 +88,7 @@ def test_the_metadata_tells_what_is_in_the_image(built: Path) -> None:
 def test_what_was_built_verifies_and_carries_the_disk(built: Path) -> None:
     with open_source((built / "image.cosi").as_uri()) as source:
         image = open_image(source, None)
-        assert verify(image) == ()
+        assert verify(source, None).findings == ()
         files = {file.path: file for file in image_files(image.metadata)}
         assert files["images/partition-1.raw.zst"].uncompressed_size == 36 * 2**20
         assert files["images/primary-gpt.raw.zst"].uncompressed_size == 34 * 512
@@ -112,7 +112,7 @@ def test_the_disk_itself_is_left_alone_and_nothing_else_remains(tmp_path: Path) 
     disk = disks.raw_disk(tmp_path, grub=True)
     before = hashlib.sha256(disk.read_bytes()).digest()
     (tmp_path / "out").mkdir()
-    digest = build(disk, tmp_path / "out" / "image.cosi", Options(level=1))
+    digest = build(disk, tmp_path / "out" / "image.cosi", Options(packing=Packing(1)))
     assert hashlib.sha256(disk.read_bytes()).digest() == before
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["image.cosi"]
     metadata = metadata_of(tmp_path / "out" / "image.cosi")
@@ -122,13 +122,13 @@ def test_the_disk_itself_is_left_alone_and_nothing_else_remains(tmp_path: Path) 
 
 
 def test_the_same_disk_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
-    build(built / "disk.raw", tmp_path / "again.cosi", Options(level=3))
+    build(built / "disk.raw", tmp_path / "again.cosi", Options(packing=Packing(3)))
     assert (tmp_path / "again.cosi").read_bytes() == (built / "image.cosi").read_bytes()
 
 
 def test_large_sectors_are_understood(tmp_path: Path) -> None:
     disk = disks.raw_disk(tmp_path, grub=True, sector=4096)
-    build(disk, tmp_path / "image.cosi", Options(level=1))
+    build(disk, tmp_path / "image.cosi", Options(packing=Packing(1)))
     assert metadata_of(tmp_path / "image.cosi")["disk"]["lbaSize"] == 4096
 
 

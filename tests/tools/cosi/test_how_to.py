@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.linux.run import run
 from iso_builder.cli import main
 from tests.tools.cosi import disks
 
@@ -23,10 +24,11 @@ def commands() -> list[list[str]]:
 def test_the_commands_of_the_page_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    disks.raw_disk(tmp_path)
+    disk = disks.raw_disk(tmp_path)
+    run(["qemu-img", "convert", "-O", "qcow2", disk, tmp_path / "disk.qcow2"])
     monkeypatch.chdir(tmp_path)
     found = commands()
-    assert len(found) == 7
+    assert len(found) == 13
     for program, *arguments in found:
         assert program == "trident-iso"
         assert main(arguments) == 0, capsys.readouterr().err
@@ -37,3 +39,4 @@ def test_the_commands_of_the_page_work(
         "primary-gpt.raw",
     ]
     assert [path.name for path in (tmp_path / "table").iterdir()] == ["primary-gpt.raw"]
+    assert (tmp_path / "again.raw").stat().st_size == disk.stat().st_size

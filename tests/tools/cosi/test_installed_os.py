@@ -14,49 +14,19 @@ from agent.api.parttypes import Architecture, PartitionKind, guid
 from agent.cosi import gpt
 from agent.cosi.metadata import BootEntryType, BootloaderType
 from agent.linux import probe
-from agent.linux.run import run
-from iso_builder.imagefs import ExtFs, FatFs, reader
-from iso_builder.installed_os import InstalledOs, examine
-from iso_builder.rawdisk import Piece, RawDisk
-from tests.tools.cosi import disks
+from iso_builder.cosi.diskfile import DiskFile
+from iso_builder.cosi.installed_os import InstalledOs, examine
+from iso_builder.cosi.rawdisk import Piece, RawDisk
+from tests.tools.cosi import disks, filesystems
 from tests.unit.cosi import images
 
 pytestmark = pytest.mark.tools
 ROOT = guid(PartitionKind.ROOT, Architecture.X86_64)
-Files = dict[str, bytes]
-
-
-def ext_image(file: Path, content: Files) -> Path:
-    tree = file.with_suffix(".tree")
-    tree.mkdir()
-    for name, data in content.items():
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_bytes(data)
-    file.touch()
-    run(["truncate", "-s", "8M", file])
-    run(["mkfs.ext4", "-q", "-F", "-d", tree, file])
-    return file
-
-
-def fat_image(file: Path, content: Files) -> Path:
-    file.touch()
-    run(["truncate", "-s", "4M", file])
-    run(["mkfs.vfat", file])
-    folders = {str(folder) for name in content for folder in Path(name).parents} - {"."}
-    for folder in sorted(folders):
-        run(["mmd", "-i", file, f"::/{folder}"])
-    for name, data in content.items():
-        source = file.with_suffix(".copy")
-        source.write_bytes(data)
-        run(["mcopy", "-i", file, source, f"::/{name}"])
-    return file
-
-
-ROOT_FILES: Files = {
+ROOT_FILES: dict[str, bytes] = {
     "etc/os-release": disks.OS_RELEASE.encode(),
     "var/lib/dpkg/status": disks.DPKG_STATUS.encode(),
 }
-GRUB: Files = {"boot/grub/grub.cfg": b"menuentry"}
+GRUB: dict[str, bytes] = {"boot/grub/grub.cfg": b"menuentry"}
 
 
 @pytest.fixture
@@ -72,7 +42,7 @@ def disk(tmp_path: Path) -> Callable[..., RawDisk]:
             size = image.stat().st_size
             pieces.append(Piece(entry, image, size, probe.signature(image)))
         table = gpt.parse(images.gpt_bytes([], 1024), 1024 * 512)
-        return RawDisk(tmp_path / "disk.raw", 1024 * 512, table, tuple(pieces))
+        return RawDisk(DiskFile(tmp_path / "disk.raw", 1024 * 512), table, tuple(pieces))
 
     return make
 
@@ -94,31 +64,31 @@ def entries(found: InstalledOs) -> list[tuple[BootEntryType, str, str]]:
 
 
 def test_grub_is_recognised_by_its_configuration(disk: Disk, tmp_path: Path) -> None:
-    root = ext_image(tmp_path / "root", ROOT_FILES | GRUB)
-    found = examine(disk((gpt.ESP, fat_image(tmp_path / "esp", {})), (ROOT, root)))
+    root = filesystems.ext(tmp_path / "root", ROOT_FILES | GRUB)
+    found = examine(disk((gpt.ESP, filesystems.fat(tmp_path / "esp", {})), (ROOT, root)))
     assert found.bootloader.type is BootloaderType.GRUB
     assert [str(entry.mount_point) for entry in found.filesystems] == ["/boot/efi", "/"]
 
 
 def test_grub_on_the_esp_alone_is_recognised_too(disk: Disk, tmp_path: Path) -> None:
-    esp = fat_image(tmp_path / "esp", {"EFI/BOOT/grubx64.efi": b"x"})
-    root = ext_image(tmp_path / "root", ROOT_FILES)
+    esp = filesystems.fat(tmp_path / "esp", {"EFI/BOOT/grubx64.efi": b"x"})
+    root = filesystems.ext(tmp_path / "root", ROOT_FILES)
     assert examine(disk((gpt.ESP, esp), (ROOT, root))).bootloader.type is BootloaderType.GRUB
 
 
 def test_a_separate_boot_partition_holds_grub(disk: Disk, tmp_path: Path) -> None:
-    root = ext_image(tmp_path / "root", ROOT_FILES)
-    boot = ext_image(tmp_path / "boot", {"grub/grub.cfg": b"menuentry"})
+    root = filesystems.ext(tmp_path / "root", ROOT_FILES)
+    boot = filesystems.ext(tmp_path / "boot", {"grub/grub.cfg": b"menuentry"})
     xbootldr = guid(PartitionKind.XBOOTLDR, Architecture.X86_64)
     found = examine(
-        disk((gpt.ESP, fat_image(tmp_path / "esp", {})), (xbootldr, boot), (ROOT, root))
+        disk((gpt.ESP, filesystems.fat(tmp_path / "esp", {})), (xbootldr, boot), (ROOT, root))
     )
     assert found.bootloader.type is BootloaderType.GRUB
     assert [str(entry.mount_point) for entry in found.filesystems][1] == "/boot"
 
 
 def test_loader_entries_and_ukis_are_told(disk: Disk, tmp_path: Path) -> None:
-    esp = fat_image(
+    esp = filesystems.fat(
         tmp_path / "esp",
         {
             "EFI/Linux/b.efi": images.uki_bytes("ro", "6.2"),
@@ -128,18 +98,18 @@ def test_loader_entries_and_ukis_are_told(disk: Disk, tmp_path: Path) -> None:
             "loader/entries/uki.conf": b"efi /EFI/Linux/b.efi\n",
         },
     )
-    found = examine(disk((gpt.ESP, esp), (ROOT, ext_image(tmp_path / "root", ROOT_FILES))))
+    found = examine(disk((gpt.ESP, esp), (ROOT, filesystems.ext(tmp_path / "root", ROOT_FILES))))
     assert entries(found) == [
         (BootEntryType.UKI_STANDALONE, "/boot/efi/EFI/Linux/A.EFI", "6.1.0-13-amd64"),
         (BootEntryType.UKI_STANDALONE, "/boot/efi/EFI/Linux/b.efi", "6.2"),
         (BootEntryType.CONFIG, "/boot/efi/loader/entries/old.conf", "5.0"),
-        (BootEntryType.UKI_CONFIG, "/boot/efi/loader/entries/uki.conf", ""),
+        (BootEntryType.UKI_CONFIG, "/boot/efi/loader/entries/uki.conf", "6.2"),
     ]
 
 
 def test_a_damaged_uki_is_refused(disk: Disk, tmp_path: Path) -> None:
-    esp = fat_image(tmp_path / "esp", {"EFI/Linux/a.efi": b"MZ damaged"})
-    root = ext_image(tmp_path / "root", ROOT_FILES)
+    esp = filesystems.fat(tmp_path / "esp", {"EFI/Linux/a.efi": b"MZ damaged"})
+    root = filesystems.ext(tmp_path / "root", ROOT_FILES)
     with pytest.raises(TridentError, match="no PE file"):
         examine(disk((gpt.ESP, esp), (ROOT, root)))
 
@@ -147,8 +117,8 @@ def test_a_damaged_uki_is_refused(disk: Disk, tmp_path: Path) -> None:
 def test_the_architecture_follows_the_partition_type_or_the_packages(
     disk: Disk, tmp_path: Path
 ) -> None:
-    root = ext_image(tmp_path / "root", ROOT_FILES | GRUB)
-    esp = fat_image(tmp_path / "esp", {})
+    root = filesystems.ext(tmp_path / "root", ROOT_FILES | GRUB)
+    esp = filesystems.fat(tmp_path / "esp", {})
     arm = guid(PartitionKind.ROOT, Architecture.AARCH64)
     assert examine(disk((gpt.ESP, esp), (arm, root))).architecture is Architecture.AARCH64
     generic = disk((gpt.ESP, esp), (gpt.LINUX_DATA, root))
@@ -158,56 +128,19 @@ def test_the_architecture_follows_the_partition_type_or_the_packages(
 def test_without_packages_of_a_known_architecture_it_must_be_named(
     disk: Disk, tmp_path: Path
 ) -> None:
-    root = ext_image(tmp_path / "root", ROOT_FILES | GRUB | {"var/lib/dpkg/status": b"\n"})
-    esp = fat_image(tmp_path / "esp", {})
+    root = filesystems.ext(tmp_path / "root", ROOT_FILES | GRUB | {"var/lib/dpkg/status": b"\n"})
+    esp = filesystems.fat(tmp_path / "esp", {})
     assert "architecture" in refusal(disk((gpt.ESP, esp), (gpt.LINUX_DATA, root)))
 
 
 def test_what_cosi_must_tell_and_the_image_does_not_is_an_error(disk: Disk, tmp_path: Path) -> None:
-    esp = fat_image(tmp_path / "esp", {})
-    root = ext_image(tmp_path / "root", ROOT_FILES | GRUB)
-    bare = ext_image(tmp_path / "bare", {"etc/os-release": b"ID=x\n"})
-    unbootable = ext_image(tmp_path / "unbootable", ROOT_FILES)
+    esp = filesystems.fat(tmp_path / "esp", {})
+    root = filesystems.ext(tmp_path / "root", ROOT_FILES | GRUB)
+    bare = filesystems.ext(tmp_path / "bare", {"etc/os-release": b"ID=x\n"})
+    unbootable = filesystems.ext(tmp_path / "unbootable", ROOT_FILES)
     verity = guid(PartitionKind.ROOT_VERITY, Architecture.X86_64)
     assert "no partition holds an OS" in refusal(disk((gpt.ESP, esp)))
     assert "no package database" in refusal(disk((gpt.ESP, esp), (ROOT, bare)))
     assert "no EFI system partition" in refusal(disk((ROOT, root)))
     assert "no boot loader" in refusal(disk((gpt.ESP, esp), (ROOT, unbootable)))
     assert "verity" in refusal(disk((gpt.ESP, esp), (ROOT, root), (verity, bare)))
-
-
-def test_links_are_followed_within_the_image_only(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    (tree / "a/b").mkdir(parents=True)
-    (tree / "a/file").write_bytes(b"found")
-    (tree / "a/b/up").symlink_to("../file")
-    (tree / "a/b/chain").symlink_to("./up")
-    (tree / "root").symlink_to("/a/file")
-    (tree / "far").symlink_to("../../../../a/file")
-    (tree / "loop").symlink_to("loop")
-    (tree / "gone").symlink_to("/etc/hostname")
-    image = tmp_path / "image"
-    image.touch()
-    run(["truncate", "-s", "8M", image])
-    run(["mkfs.ext4", "-q", "-F", "-d", tree, image])
-    files = ExtFs(image)
-    for path in ("/a/file", "/a/b/up", "/a/b/chain", "/root", "/far"):
-        assert files.read(path) == b"found", path
-    for path in ("/loop", "/gone", "/a", "/none", "/a/file/x"):
-        assert files.read(path) is None, path
-    assert files.names("/a") == ("file",)
-    assert files.names("/none") == ()
-    with pytest.raises(TridentError, match="cannot be read"):
-        files.read('/a"b')
-
-
-def test_fat_images_are_read_without_regard_to_case(tmp_path: Path) -> None:
-    files = FatFs(fat_image(tmp_path / "esp", {"EFI/Linux/Some Long Name.efi": b"found"}))
-    assert files.read("/efi/linux/SOME LONG NAME.EFI") == b"found"
-    assert files.read("/EFI/none") is None
-    assert files.names("/EFI/Linux") == ("Some Long Name.efi",)
-    assert files.names("/none") == ()
-
-
-def test_other_file_systems_have_no_reader(tmp_path: Path) -> None:
-    assert reader(tmp_path, "xfs") is None

@@ -19,6 +19,8 @@ from agent.cosi.reader import MARKER, METADATA
 
 SECTOR = 512
 ENTRY_COUNT = 128
+ESP_ID = "C3D4-250D"
+ROOT_UUID = "88d2fa9b-7a32-450a-a9f8-aa9c3de79298"
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,40 @@ def piece(path: str, raw: bytes) -> Piece:
     return Piece(path, raw, compress(raw))
 
 
+def fronted(front: bytes, content: bytes) -> bytes:
+    """`content` with its beginning replaced, as far as it goes."""
+    return (front + content[len(front) :])[: len(content)]
+
+
+def fat_front(volume_id: str, size: int) -> bytes:
+    """The boot sector of a FAT16 file system of `size` bytes."""
+    sector = bytearray(512)
+    struct.pack_into("<H", sector, 11, 512)
+    struct.pack_into("<I", sector, 32, size // 512)
+    struct.pack_into("<I", sector, 39, int(volume_id.replace("-", ""), 16))
+    sector[54:62] = b"FAT16   "
+    sector[510:512] = b"\x55\xaa"
+    return bytes(sector)
+
+
+def ext_front(uuid: str, size: int) -> bytes:
+    """The first two KiB of an ext file system of `size` bytes, in blocks of one KiB."""
+    front = bytearray(2048)
+    struct.pack_into("<I", front, 1024 + 4, size // 1024)
+    front[1024 + 0x38 : 1024 + 0x3A] = b"\x53\xef"
+    front[1024 + 0x68 : 1024 + 0x78] = UUID(uuid).bytes
+    return bytes(front)
+
+
 def sample_pieces(esp_bytes: int = 20_000, root_bytes: int = 60_000) -> list[Piece]:
     """GPT, ESP and root. The root's size is no multiple of a sector on purpose."""
     entries = [Entry(ESP, 64, 127, "esp"), Entry(LINUX_DATA, 128, 511, "root")]
     return [
         piece("images/gpt.rawzst", gpt_bytes(entries, 1024)),
-        piece("images/esp.rawzst", noise(esp_bytes, 2)),
-        piece("images/root.rawzst", noise(root_bytes, 3)),
+        piece("images/esp.rawzst", fronted(fat_front(ESP_ID, esp_bytes), noise(esp_bytes, 2))),
+        piece(
+            "images/root.rawzst", fronted(ext_front(ROOT_UUID, root_bytes), noise(root_bytes, 3))
+        ),
     ]
 
 
@@ -132,14 +161,14 @@ def metadata_of(pieces: list[Piece]) -> dict[str, Any]:
                 "image": esp,
                 "mountPoint": "/boot/efi",
                 "fsType": "vfat",
-                "fsUuid": "C3D4-250D",
+                "fsUuid": ESP_ID,
                 "partType": str(ESP),
             },
             {
                 "image": root,
                 "mountPoint": "/",
                 "fsType": "ext4",
-                "fsUuid": "88d2fa9b-7a32-450a-a9f8-aa9c3de79298",
+                "fsUuid": ROOT_UUID,
                 "partType": str(LINUX_DATA),
             },
         ],
@@ -175,12 +204,15 @@ def cosi_bytes(pieces: list[Piece] | None = None, metadata: dict[str, Any] | Non
     return archive(members + [(entry.path, entry.packed) for entry in pieces])
 
 
-def uki_bytes(cmdline: str, kernel: str | None, os_release: str = "ID=debian\n") -> bytes:
+def uki_bytes(
+    cmdline: str, kernel: str | None, os_release: str = "ID=debian\n", *, signed: bool = False
+) -> bytes:
     """A PE file with the sections of a unified kernel image; `kernel` None leaves .uname out."""
     texts = {".osrel": os_release.encode(), ".cmdline": cmdline.encode() + b"\0"}
     if kernel is not None:
         texts[".uname"] = kernel.encode()
-    return pe_bytes(texts | {".linux": bzimage_bytes("6.1.0-13-amd64 (debian) #1")})
+    kernel_image = bzimage_bytes("6.1.0-13-amd64 (debian) #1")
+    return pe_bytes(texts | {".linux": kernel_image}, signed=signed)
 
 
 def bzimage_bytes(version: str) -> bytes:
@@ -192,16 +224,20 @@ def bzimage_bytes(version: str) -> bytes:
     return bytes(image)
 
 
-def pe_bytes(contents: dict[str, bytes]) -> bytes:
-    """A PE file of nothing but a section table and sections."""
+def pe_bytes(contents: dict[str, bytes], *, signed: bool = False) -> bytes:
+    """A PE file of nothing but a section table and sections; `signed`: it claims a signature."""
+    optional = bytearray(240 if signed else 0)
+    if signed:
+        struct.pack_into("<H", optional, 0, 0x20B)
+        struct.pack_into("<II", optional, 112 + 8 * 4, 0x1000, 0x200)
     head = bytearray(64)
     head[0:2] = b"MZ"
     struct.pack_into("<I", head, 60, 64)
-    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(contents), 0, 0, 0, 0, 0x22)
-    at = 64 + len(coff) + 40 * len(contents)
+    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(contents), 0, 0, 0, len(optional), 0x22)
+    at = 64 + len(coff) + len(optional) + 40 * len(contents)
     table, body = b"", b""
     for name, data in contents.items():
         place = struct.pack("<8sIIII", name.encode(), len(data), 0x1000, len(data), at + len(body))
         table += place + bytes(16)
         body += data
-    return bytes(head) + coff + table + body
+    return bytes(head) + coff + bytes(optional) + table + body

@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from iso_builder.inventory import (
+from iso_builder.cosi.inventory import (
     LoaderEntry,
     Mount,
     Package,
@@ -65,5 +65,5 @@ def test_a_file_system_without_names_is_never_meant() -> None:
 
 def test_loader_entries_are_of_two_kinds() -> None:
     text = "title Debian\n# note\nversion 6.1\nlinux /vmlinuz\noptions root=x\noptions quiet\n"
-    assert loader_entry(text) == LoaderEntry(False, "root=x quiet", "6.1")
-    assert loader_entry("efi /EFI/Linux/a.efi\n") == LoaderEntry(True, "", "")
+    assert loader_entry(text) == LoaderEntry(False, "root=x quiet", "6.1", "/vmlinuz")
+    assert loader_entry("efi /EFI/Linux/a.efi\n") == LoaderEntry(True, "", "", "/EFI/Linux/a.efi")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -34,6 +34,8 @@ class LoaderEntry:
     is_uki: bool
     cmdline: str
     kernel: str
+    image: str
+    """Path of the kernel or the UKI within the partition of the entry; empty when none is named."""
 
 
 def packages(dpkg_status: str) -> tuple[Package, ...]:
@@ -89,11 +91,34 @@ def loader_entry(text: str) -> LoaderEntry:
         key, _, value = line.strip().partition(" ")
         if key and not key.startswith("#"):
             fields.setdefault(key.lower(), []).append(value.strip())
+    images = [fields[key][0] for key in ("uki", "efi", "linux") if key in fields]
     return LoaderEntry(
         is_uki=bool({"efi", "uki"} & fields.keys()),
         cmdline=" ".join(fields.get("options", [])),
         kernel=" ".join(fields.get("version", [])[:1]),
+        image=images[0] if images else "",
     )
+
+
+def grub_command_lines(config: str) -> tuple[str, ...]:
+    """The kernel command lines in a grub.cfg, without the kernel's path."""
+    found = []
+    for line in config.splitlines():
+        words = line.split(None, 2)
+        if len(words) == 3 and words[0] in ("linux", "linux16", "linuxefi"):
+            found.append(words[2])
+    return tuple(found)
+
+
+def options(command_lines: Iterable[str], name: str) -> tuple[str, ...]:
+    """The different values that `name=` has in these command lines, in order."""
+    values: dict[str, None] = {}
+    for line in command_lines:
+        for word in line.split():
+            key, equals, value = word.partition("=")
+            if equals and key == name:
+                values[value.strip('"')] = None
+    return tuple(values)
 
 
 def _paragraphs(text: str) -> Iterator[Mapping[str, str]]:

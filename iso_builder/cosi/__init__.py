@@ -1,0 +1,1 @@
+"""`trident-iso cosi`: COSI files built, examined, taken apart and altered."""

@@ -1,0 +1,157 @@
+"""What a disk comes in: raw, a fixed VHD (raw with a footer behind it), qcow2.
+
+The format is told by the file's own marks, never by its name. Formats that are not read are named,
+with the command that makes a raw disk of them. The file itself is only read.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from agent.api.errors import Kind, TridentError, context
+from agent.linux import qemu_img
+
+FOOTER_BYTES = 512
+_MARK_BYTES = 64
+_FOOTER = struct.Struct(">8sIIQI4sI4sQQIII")
+_COOKIE = b"conectix"
+_CHECKSUM_AT = 64
+_FIXED, _DYNAMIC, _DIFFERENCING = 2, 3, 4
+_QCOW2 = b"QFI\xfb"
+_CONVERTIBLE = {
+    b"vhdxfile": ("VHDX", "vhdx"),
+    b"KDMV": ("VMDK", "vmdk"),
+    b"# Disk DescriptorFile": ("VMDK", "vmdk"),
+    b"<<< Oracle VM VirtualBox Disk Image >>>": ("VDI", "vdi"),
+}
+"""Marks at the front of formats that qemu-img can convert: their names, and qemu-img's."""
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gzip -dc"),
+    b"\xfd7zXZ\0": ("xz", "xz -dc"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "zstd -dc"),
+}
+
+
+class DiskFormat(StrEnum):
+    """How the bytes of the disk lie in the file."""
+
+    RAW = "raw"
+    FIXED_VHD = "fixed VHD"
+    QCOW2 = "qcow2"
+
+
+@dataclass(frozen=True)
+class DiskFile:
+    """A disk whose first `size` bytes of `file` are its sectors. `format` is what it came in."""
+
+    file: Path
+    size: int
+    format: DiskFormat = DiskFormat.RAW
+
+
+def open_disk(path: Path, workspace: Path) -> DiskFile:
+    """Find out what `path` is; a qcow2 image is converted into `workspace` (sparse).
+
+    Raises read-input-file, corrupt-os-image, disk-format-unsupported, command-failed.
+    """
+    try:
+        with path.open("rb") as source:
+            size = source.seek(0, os.SEEK_END)
+            source.seek(0)
+            front = source.read(_MARK_BYTES)
+            source.seek(max(0, size - FOOTER_BYTES))
+            back = source.read(FOOTER_BYTES)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if front.startswith(_QCOW2):
+        return _from_qcow2(path, workspace)
+    _refuse_other(path, front)
+    if back.startswith(_COOKIE) or front.startswith(_COOKIE):
+        return DiskFile(path, _fixed_vhd_bytes(path, size, back), DiskFormat.FIXED_VHD)
+    return DiskFile(path, size)
+
+
+def unreadable(path: Path, error: OSError) -> TridentError:
+    """The error for a disk image that the system does not let us read."""
+    return TridentError(
+        Kind.INVALID_INPUT,
+        "read-input-file",
+        f"{path} cannot be read: {error.strerror or error}",
+        hint="name a disk image: raw, qcow2 or fixed VHD",
+    )
+
+
+def _from_qcow2(path: Path, workspace: Path) -> DiskFile:
+    with context(f"converting {path}"):
+        info = qemu_img.info(path, "qcow2")
+        other = info.backing_file or info.data_file
+        if other is not None:
+            raise _unsupported(
+                f"{path} is only a part of a disk: it needs {other}",
+                f"make one file of both: {_convert('qcow2', path)}",
+            )
+        if info.encrypted:
+            raise _unsupported(f"{path} is encrypted", "decrypt it with qemu-img convert")
+        raw = workspace / "disk.raw"
+        qemu_img.to_raw(path, "qcow2", raw)
+        return DiskFile(raw, info.virtual_bytes, DiskFormat.QCOW2)
+
+
+def _refuse_other(path: Path, front: bytes) -> None:
+    for mark, (name, image_format) in _CONVERTIBLE.items():
+        if front.startswith(mark):
+            raise _unsupported(
+                f"{path} is a {name} image", f"convert it: {_convert(image_format, path)}"
+            )
+    for mark, (name, command) in _COMPRESSED.items():
+        if front.startswith(mark):
+            unpacked = shlex.quote(str(path.with_suffix(".raw")))
+            raise _unsupported(
+                f"{path} is compressed with {name}",
+                f"decompress it: {command} {shlex.quote(str(path))} > {unpacked}",
+            )
+
+
+def _fixed_vhd_bytes(path: Path, file_bytes: int, footer: bytes) -> int:
+    """The size of the disk in a fixed VHD, its footer checked."""
+    if len(footer) < FOOTER_BYTES or not footer.startswith(_COOKIE):
+        raise _damaged(f"{path} begins as a VHD and has no footer: it is truncated", path)
+    fields = _FOOTER.unpack_from(footer)
+    size, kind, checksum = fields[9], fields[11], fields[12]
+    without = footer[:_CHECKSUM_AT] + bytes(4) + footer[_CHECKSUM_AT + 4 :]
+    if checksum != ~sum(without) & 0xFFFFFFFF:
+        raise _damaged(f"the footer of the VHD {path} is damaged: its checksum is wrong", path)
+    if kind in (_DYNAMIC, _DIFFERENCING):
+        name = "dynamic" if kind == _DYNAMIC else "differencing"
+        raise _unsupported(f"{path} is a {name} VHD", f"convert it: {_convert('vpc', path)}")
+    if kind != _FIXED:
+        raise _damaged(f"the VHD {path} is of an unknown kind ({kind})", path)
+    if size != file_bytes - FOOTER_BYTES:
+        raise _damaged(
+            f"the VHD {path} claims a disk of {size} bytes and holds {file_bytes - FOOTER_BYTES}",
+            path,
+        )
+    return int(size)
+
+
+def _convert(image_format: str, path: Path) -> str:
+    raw = path.with_suffix(".raw")
+    return shlex.join(["qemu-img", "convert", "-f", image_format, "-O", "raw", str(path), str(raw)])
+
+
+def _unsupported(what: str, hint: str) -> TridentError:
+    return TridentError(Kind.UNSUPPORTED_CONFIGURATION, "disk-format-unsupported", what, hint=hint)
+
+
+def _damaged(what: str, path: Path) -> TridentError:
+    return TridentError(
+        Kind.INVALID_INPUT,
+        "corrupt-os-image",
+        what,
+        hint=f"copy {path.name} again, or export it anew where it comes from",
+    )

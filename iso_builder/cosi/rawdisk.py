@@ -1,0 +1,128 @@
+"""A disk taken apart: its partition table, and a copy of every partition to work on.
+
+The disk itself is only read. Holes stay holes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.api.errors import context
+from agent.cosi import gpt
+from agent.cosi.writer import Region
+from agent.linux import e2fs, probe
+from agent.linux.probe import Signature
+from iso_builder.cosi.diskfile import DiskFile, unreadable
+from iso_builder.cosi.filesystems import reader
+from iso_builder.cosi.imagefs import ImageFs
+
+EXT = frozenset({"ext2", "ext3", "ext4"})
+_FRONT_BYTES = 8192
+_COPY_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One partition: its entry, a copy of its content and what it is."""
+
+    entry: gpt.Partition
+    image: Path
+    partition_bytes: int
+    signature: Signature
+
+    @property
+    def files(self) -> ImageFs | None:
+        """A reader of its file system, None when nothing can read it."""
+        return reader(self.image, self.signature.filesystem or "")
+
+    @property
+    def region(self) -> Region:
+        return Region(self.image, 0, self.image.stat().st_size)
+
+
+@dataclass(frozen=True)
+class RawDisk:
+    """A disk taken apart. `pieces` are in the order of the disk."""
+
+    disk: DiskFile
+    table: gpt.Gpt
+    pieces: tuple[Piece, ...]
+
+    @property
+    def size(self) -> int:
+        return self.disk.size
+
+    @property
+    def table_region(self) -> Region:
+        """COSI's primary-gpt region."""
+        return Region(self.disk.file, 0, self.table.entries_end)
+
+
+def take_apart(disk: DiskFile, workspace: Path) -> RawDisk:
+    """Copy every partition of `disk` into `workspace`.
+
+    Raises corrupt-os-image, read-input-file, command-failed.
+    """
+    try:
+        table = read_table(disk)
+        pieces = []
+        for entry in table.partitions:
+            with context(f"reading partition {entry.number} of {disk.file}"):
+                image = workspace / f"partition-{entry.number}.img"
+                _copy(disk.file, table.offset(entry), table.size(entry), image)
+                pieces.append(Piece(entry, image, table.size(entry), probe.signature(image)))
+    except OSError as error:
+        raise unreadable(disk.file, error) from error
+    return RawDisk(disk, table, tuple(pieces))
+
+
+def read_table(disk: DiskFile) -> gpt.Gpt:
+    """The partition table of a disk. Raises corrupt-os-image, OSError."""
+    with disk.file.open("rb") as source:
+        front = source.read(_FRONT_BYTES)
+        source.seek(0)
+        return gpt.parse(source.read(gpt.needed_bytes(front)), disk.size)
+
+
+def shrink(piece: Piece) -> None:
+    """Shrink the copy of an ext file system to its content, when it covers its whole partition.
+
+    Whatever else a partition may hold behind its file system stays. Raises command-failed.
+    """
+    if (piece.signature.filesystem or "") not in EXT:
+        return
+    before = e2fs.superblock(piece.image)
+    if 0 <= piece.partition_bytes - before.size_bytes < before.block_bytes:
+        with context(f"shrinking partition {piece.entry.number}"):
+            e2fs.shrink(piece.image)
+
+
+def _copy(disk: Path, offset: int, size: int, target: Path) -> None:
+    """Copy a stretch of the disk; its holes stay holes."""
+    with disk.open("rb") as source, target.open("wb") as out:
+        out.truncate(size)
+        at = offset
+        while (data := _next_data(source.fileno(), at, offset + size)) is not None:
+            start, end = data
+            _copy_range(source.fileno(), start, out.fileno(), start - offset, end - start)
+            at = end
+
+
+def _next_data(fd: int, start: int, limit: int) -> tuple[int, int] | None:
+    """The next stretch that is no hole, at most up to `limit`."""
+    try:
+        first = os.lseek(fd, start, os.SEEK_DATA)
+    except OSError:  # ENXIO: only a hole is left
+        return None
+    if first >= limit:
+        return None
+    return first, min(os.lseek(fd, first, os.SEEK_HOLE), limit)
+
+
+def _copy_range(source: int, source_at: int, target: int, target_at: int, length: int) -> None:
+    done = 0
+    while data := os.pread(source, min(length - done, _COPY_BYTES), source_at + done):
+        os.pwrite(target, data, target_at + done)
+        done += len(data)
