@@ -17,19 +17,19 @@ from agent.api.errors import Kind, TridentError, context
 from agent.linux import qemu_img
 
 FOOTER_BYTES = 512
-_MARK_BYTES = 64
+_MARK_BYTES = 128
 _FOOTER = struct.Struct(">8sIIQI4sI4sQQIII")
 _COOKIE = b"conectix"
 _CHECKSUM_AT = 64
 _FIXED, _DYNAMIC, _DIFFERENCING = 2, 3, 4
 _QCOW2 = b"QFI\xfb"
-_CONVERTIBLE = {
-    b"vhdxfile": ("VHDX", "vhdx"),
-    b"KDMV": ("VMDK", "vmdk"),
-    b"# Disk DescriptorFile": ("VMDK", "vmdk"),
-    b"<<< Oracle VM VirtualBox Disk Image >>>": ("VDI", "vdi"),
-}
-"""Marks at the front of formats that qemu-img can convert: their names, and qemu-img's."""
+_CONVERTIBLE = (
+    (0, b"vhdxfile", "VHDX", "vhdx"),
+    (0, b"KDMV", "VMDK", "vmdk"),
+    (0, b"# Disk DescriptorFile", "VMDK", "vmdk"),
+    (64, b"\x7f\x10\xda\xbe", "VDI", "vdi"),
+)
+"""Formats that qemu-img can convert: the place of their mark, the mark, their name, qemu-img's."""
 _COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gzip -dc"),
     b"\xfd7zXZ\0": ("xz", "xz -dc"),
@@ -103,8 +103,8 @@ def _from_qcow2(path: Path, workspace: Path) -> DiskFile:
 
 
 def _refuse_other(path: Path, front: bytes) -> None:
-    for mark, (name, image_format) in _CONVERTIBLE.items():
-        if front.startswith(mark):
+    for place, mark, name, image_format in _CONVERTIBLE:
+        if front.startswith(mark, place):
             raise _unsupported(
                 f"{path} is a {name} image", f"convert it: {_convert(image_format, path)}"
             )

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import zstandard
+
 from agent.api.errors import Kind, TridentError
 from agent.cosi import gpt, reader
 from agent.cosi import metadata as cosi_metadata
@@ -36,6 +38,7 @@ _FAMILIES = {
     FsType.MSDOS: Family.FAT,
 }
 _END_BYTES = 1024
+_FRAME_HEADER_BYTES = 18
 _ROOT_HASH = re.compile("[0-9a-fA-F]{64,128}")
 
 
@@ -97,6 +100,7 @@ def _contents(image: CosiImage, meter: Meter) -> Iterator[Finding]:
                 fronts[file.path] = superblock.identify(bytes(sink.content))
             except TridentError as error:
                 reason = _said(error)
+        reason = reason or _window_exceeded(image, file)
         if reason is not None:
             yield Finding(Rule.IMAGE, reason)
     yield from _table(image, fronts)
@@ -117,6 +121,21 @@ def _size_differs(members: Mapping[str, Member], file: ImageFile) -> str | None:
             f"its metadata says {file.compressed_size}"
         )
     return None
+
+
+def _window_exceeded(image: CosiImage, file: ImageFile) -> str | None:
+    """Whether the image needs a larger zstd window than the metadata promises."""
+    member, compression = image.members[file.path], image.metadata.compression
+    if compression is None:
+        return None
+    front = image.source.read_at(member.offset, min(member.size, _FRAME_HEADER_BYTES))
+    window = zstandard.get_frame_parameters(front).window_size
+    if window <= 1 << compression.max_window_log:
+        return None
+    return (
+        f"{file.path!r} needs a window of {window} bytes, "
+        f"maxWindowLog promises 2^{compression.max_window_log}"
+    )
 
 
 def _table(image: CosiImage, sound: Mapping[str, Superblock | None]) -> Iterator[Finding]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from agent.linux.run import run
 from tests.unit.cosi.images import uki_bytes
@@ -87,3 +90,52 @@ def raw_disk(workspace: Path, *, grub: bool = False, sector: int = 512) -> Path:
             out.seek(at * 2**20)
             out.write(image.read_bytes())
     return disk
+
+
+@dataclass(frozen=True)
+class Part:
+    """A partition to be: what it holds, its type and, where it matters, its GUID."""
+
+    image: Path
+    type: str
+    guid: UUID | None = None
+    name: str = ""
+
+
+ESP, ROOT, ROOT_VERITY, USR, USR_VERITY, LINUX, XBOOTLDR = (
+    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+    "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
+    "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5",
+    "8484680c-9521-48c6-9c11-b0720656f69e",
+    "77ff5f63-e7b6-4633-acf4-1565b864c0e6",
+    "0fc63daf-8483-4772-8e79-3d69d8477de4",
+    "bc13c2ff-59e6-4262-a352-b275fd6f7172",
+)
+
+
+def gpt_disk(disk: Path, parts: Sequence[Part]) -> Path:
+    """A disk of these partitions, one after the other, each rounded up to whole MiB."""
+    at, lines, places = 1, ["label: gpt", "label-id: 11111111-2222-3333-4444-555555555555"], []
+    for index, part in enumerate(parts, 1):
+        size = -(-part.image.stat().st_size // 2**20)
+        guid = part.guid or UUID(int=0xABC0 + index)
+        line = f"start={at * 2048}, size={size * 2048}, type={part.type}, uuid={guid}"
+        lines.append(f'{line}, name="{part.name}"')
+        places.append((at * 2**20, part.image))
+        at += size
+    with disk.open("wb") as out:
+        out.truncate((at + 1) * 2**20)
+    run(["sfdisk", "--quiet", disk], stdin="\n".join(lines).encode())
+    for start, image in places:
+        copy = ["dd", f"if={image}", f"of={disk}", "bs=1M", f"seek={start >> 20}"]
+        run([*copy, "conv=notrunc,sparse", "status=none"])
+    return disk
+
+
+def seal(data: Path, tree: Path) -> str:
+    """Write the verity hash tree of `data` to the new file `tree`; the root hash."""
+    with tree.open("wb") as out:
+        out.truncate(2**20)
+    options = ["--salt", "abcd", "--uuid", "11111111-1111-1111-1111-111111111111"]
+    text = run(["veritysetup", "format", *options, data, tree]).stdout
+    return next(line.split()[-1] for line in text.splitlines() if line.startswith("Root hash"))
