@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments) or 0
     except TridentError as error:
-        print(error.render(), file=sys.stderr)
+        if not cosi.tells_errors(arguments):
+            print(error.render(), file=sys.stderr)
         return 1
 
 

@@ -70,8 +70,8 @@ def build(disk: Path, output: Path, options: Options, meter: Meter | None = None
         tempfile.TemporaryDirectory(prefix=".trident-cosi-", dir=output.parent) as folder,
     ):
         workspace = Path(folder)
-        meter.note(f"reading {disk}")
-        raw = take_apart(open_disk(disk, workspace), workspace)
+        meter.note(f"opening {disk}")
+        raw = take_apart(open_disk(disk, workspace), workspace, meter)
         installed = examine(raw, options.architecture)
         _prepare(raw.pieces, installed, options, meter)
         regions = [(_GPT_PATH, raw.table_region)]

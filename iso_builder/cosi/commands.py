@@ -14,6 +14,7 @@ from agent.cosi.source import Source, open_source
 from iso_builder.cosi import compare, describe, making, verify
 from iso_builder.cosi.compare import Difference, ImageChange, ImageState
 from iso_builder.cosi.options import add_progress, progress_meter
+from iso_builder.cosi.progress import Style
 
 NOT_CLEAN = 2
 """Exit status of `verify` with findings, and of `diff` when the files differ."""
@@ -30,6 +31,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     making.add_extract(actions, opened)
     making.add_randomize(actions, opened)
     _add_diff(actions)
+
+
+def tells_errors(arguments: argparse.Namespace) -> bool:
+    """Whether a command tells its errors by itself: they are among its events."""
+    return getattr(arguments, "progress", None) is Style.JSON
 
 
 def _add_inspect(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -71,8 +77,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     with (
-        _source(arguments.image) as source,
         progress_meter(arguments, sys.stderr, "cosi-verify") as meter,
+        _source(arguments.image) as source,
     ):
         report = verify.verify(source, arguments.sha384, meter)
     if arguments.json:
@@ -99,9 +105,9 @@ def _report_document(report: verify.Report) -> dict[str, object]:
 
 def _diff(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
+        meter = stack.enter_context(progress_meter(arguments, sys.stderr, "cosi-diff"))
         first = stack.enter_context(opened(arguments.first))
         second = stack.enter_context(opened(arguments.second))
-        meter = stack.enter_context(progress_meter(arguments, sys.stderr, "cosi-diff"))
         difference = compare.compare(first, second, meter)
     if arguments.json:
         print(json.dumps(_difference_document(difference), indent=2))

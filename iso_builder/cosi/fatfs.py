@@ -58,7 +58,10 @@ class FatFs:
             return None
         if entry.is_folder:
             return Folder()
-        return bounded(entry.size, self._stretches(entry.cluster))
+        file = bounded(entry.size, self._stretches(entry.cluster))
+        if any(extent.offset is None for extent in file.extents):
+            raise corrupt(f"{path} of the FAT file system is shorter than its size")
+        return file
 
     def names(self, folder: str) -> tuple[str, ...]:
         return tuple(sorted(item.name for item in self._list(folder) if not item.is_folder))

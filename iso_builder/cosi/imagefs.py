@@ -15,6 +15,7 @@ from typing import Protocol
 from agent.api.errors import Kind, TridentError
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024
+MAX_FILE_BYTES = 4 * 1024 * 1024 * 1024
 _MAX_LINKS = 40
 _CHUNK_BYTES = 1024 * 1024
 
@@ -127,10 +128,12 @@ def read_text(files: ImageFs, path: str) -> str | None:
 
 
 def copy_out(files: ImageFs, path: str, target: Path) -> bool:
-    """Copy a file of any size to `target`; False when there is none."""
+    """Copy a file to `target`; False when there is none. Raises corrupt-os-image."""
     found = find(files, path)
     if found is None:
         return False
+    if found.size > MAX_FILE_BYTES:
+        raise corrupt(f"{path} has {found.size} bytes: no boot file or database is that large")
     with target.open("wb") as out:
         for chunk in _chunks(files.image, found):
             out.write(chunk)

@@ -17,6 +17,7 @@ from agent.linux.probe import Signature
 from iso_builder.cosi.diskfile import DiskFile, unreadable
 from iso_builder.cosi.filesystems import reader
 from iso_builder.cosi.imagefs import ImageFs
+from iso_builder.cosi.progress import Meter, Report, Silence
 
 EXT = frozenset({"ext2", "ext3", "ext4"})
 _FRONT_BYTES = 8192
@@ -60,18 +61,20 @@ class RawDisk:
         return Region(self.disk.file, 0, self.table.entries_end)
 
 
-def take_apart(disk: DiskFile, workspace: Path) -> RawDisk:
+def take_apart(disk: DiskFile, workspace: Path, meter: Meter | None = None) -> RawDisk:
     """Copy every partition of `disk` into `workspace`.
 
     Raises corrupt-os-image, read-input-file, command-failed.
     """
+    meter = meter or Silence()
     try:
         table = read_table(disk)
         pieces = []
         for entry in table.partitions:
-            with context(f"reading partition {entry.number} of {disk.file}"):
+            name = f"partition {entry.number} of {disk.file.name}"
+            with context(f"reading {name}"), meter.step("reading", name) as progress:
                 image = workspace / f"partition-{entry.number}.img"
-                _copy(disk.file, table.offset(entry), table.size(entry), image)
+                _copy(disk.file, table.offset(entry), table.size(entry), image, progress)
                 pieces.append(Piece(entry, image, table.size(entry), probe.signature(image)))
     except OSError as error:
         raise unreadable(disk.file, error) from error
@@ -99,15 +102,19 @@ def shrink(piece: Piece) -> None:
             e2fs.shrink(piece.image)
 
 
-def _copy(disk: Path, offset: int, size: int, target: Path) -> None:
+def _copy(disk: Path, offset: int, size: int, target: Path, progress: Report) -> None:
     """Copy a stretch of the disk; its holes stay holes."""
     with disk.open("rb") as source, target.open("wb") as out:
         out.truncate(size)
         at = offset
         while (data := _next_data(source.fileno(), at, offset + size)) is not None:
             start, end = data
-            _copy_range(source.fileno(), start, out.fileno(), start - offset, end - start)
+            for place in range(start, end, _COPY_BYTES):
+                length = min(end - place, _COPY_BYTES)
+                _copy_range(source.fileno(), place, out.fileno(), place - offset, length)
+                progress(place + length - offset, size)
             at = end
+    progress(size, size)
 
 
 def _next_data(fd: int, start: int, limit: int) -> tuple[int, int] | None:

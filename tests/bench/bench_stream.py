@@ -102,10 +102,10 @@ def _write_once(url: str, device: Path) -> None:
         file = next(entry.image for entry in image.metadata.images if entry.image.path == ROOT)
         write_image(image, file, device, progress=lambda _done, _total: None)
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps({"cpuS": usage.ru_utime + usage.ru_stime, "rssMiB": _peak_rss_mib()}))
+    print(json.dumps({"cpuS": usage.ru_utime + usage.ru_stime, "rssMiB": peak_rss_mib()}))
 
 
-def _peak_rss_mib() -> float:
+def peak_rss_mib() -> float:
     """VmHWM: unlike ru_maxrss it does not begin with the parent's size."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -128,7 +128,7 @@ def _cached_image() -> Path:
 def _make_image(workspace: Path) -> None:
     tree = workspace / "tree"
     raw = workspace / "root.img"
-    _link_files(tree, IMAGE_BYTES * 92 // 100)
+    link_files(tree, IMAGE_BYTES * 92 // 100)
     with raw.open("wb") as out:
         out.truncate(IMAGE_BYTES)
     run_command(
@@ -164,7 +164,7 @@ def _assemble(cosi: Path, packed: Path) -> None:
     writer.assemble(cosi, json.dumps(metadata).encode(), [*files, (ROOT, packed)])
 
 
-def _link_files(tree: Path, limit_bytes: int) -> None:
+def link_files(tree: Path, limit_bytes: int) -> None:
     """Copy real files below `tree` until they fill `limit_bytes`."""
     used = 0
     for top in _TREES:

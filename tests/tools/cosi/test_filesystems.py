@@ -176,6 +176,32 @@ def test_a_chain_of_clusters_that_never_ends_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "corrupt-os-image"
 
 
+def test_damaged_fat_images_end_in_an_error_never_in_a_crash(tmp_path: Path) -> None:
+    image, kind = fat(12, 2 << 20)(tmp_path)
+    good = image.read_bytes()
+    source = random.Random(3)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(good)
+        for _ in range(source.choice((1, 3, 30))):
+            damaged[source.randrange(40_000)] = source.randrange(256)
+        image.write_bytes(damaged)
+        try:
+            files = opened((image, kind))
+            files.names("/big")
+            copy_out(files, "/big/noise", tmp_path / "copy")
+        except TridentError as error:
+            refused += error.code == "corrupt-os-image"
+    assert refused > 10
+
+
+def test_a_file_too_large_to_be_meant_is_not_copied(tmp_path: Path) -> None:
+    image = filesystems.ext(tmp_path / "image", {"small": b"x"})
+    run(["debugfs", "-w", "-R", "set_inode_field /small size 5000000000", image])
+    with pytest.raises(TridentError, match="no boot file"):
+        copy_out(opened((image, "ext4")), "/small", tmp_path / "copy")
+
+
 def test_other_file_systems_have_no_reader(tmp_path: Path) -> None:
     assert reader(tmp_path, "btrfs") is None
 

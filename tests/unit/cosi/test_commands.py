@@ -293,6 +293,23 @@ def test_findings_are_told_to_programs(
     assert not finding["advice"]
 
 
+def test_a_program_reads_nothing_but_events_even_when_a_command_fails(
+    cosi: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for arguments in (
+        ["verify", "/no/such.cosi"],
+        ["diff", str(cosi), "/no/such.cosi"],
+        ["extract", "/no/such.cosi", "--disk", str(tmp_path / "disk")],
+        ["randomize-uuids", "/no/such.cosi", "-o", str(tmp_path / "new.cosi")],
+        ["build", "/no/such.raw", "-o", str(tmp_path / "new.cosi")],
+        ["build", str(cosi), "-o", str(cosi / "inside-a-file")],
+    ):
+        assert main(["cosi", *arguments, "--progress", "json"]) == 1
+        found = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        assert found[-1]["type"] == "operation-failed", arguments
+        assert found[-1]["hint"]
+
+
 def test_the_disk_is_put_together_again(cosi: Path, tmp_path: Path) -> None:
     gpt, esp, root = images.sample_pieces()
     assert main(["cosi", "extract", str(cosi), "--disk", str(tmp_path / "disk.raw")]) == 0

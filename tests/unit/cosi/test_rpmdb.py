@@ -1,9 +1,8 @@
-"""RPM's SQLite database, made here byte by byte as RPM's manual describes its headers."""
+"""Packages read out of RPM's database."""
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import struct
 from contextlib import closing
 from pathlib import Path
@@ -15,42 +14,7 @@ from hypothesis import strategies as st
 from agent.api.errors import TridentError
 from iso_builder.cosi.inventory import Package
 from iso_builder.cosi.rpmdb import packages, parse_header
-
-STRING, INT32, I18N = 6, 4, 9
-NAME, VERSION, RELEASE, SUMMARY, SIZE, ARCH = 1000, 1001, 1002, 1004, 1009, 1022
-
-
-def header(*entries: tuple[int, int, bytes]) -> bytes:
-    """An RPM header: index of (tag, type, offset, count), then the data."""
-    index, store = b"", b""
-    for tag, kind, data in entries:
-        index += struct.pack(">IIII", tag, kind, len(store), 1)
-        store += data
-    return struct.pack(">II", len(entries), len(store)) + index + store
-
-
-def package(name: str, version: str, release: str, arch: str | None) -> bytes:
-    entries = [
-        (NAME, STRING, name.encode() + b"\0"),
-        (VERSION, STRING, version.encode() + b"\0"),
-        (RELEASE, STRING, release.encode() + b"\0"),
-        (SUMMARY, I18N, b"not this\0"),
-        (SIZE, INT32, struct.pack(">I", 7)),
-    ]
-    if arch is not None:
-        entries.append((ARCH, STRING, arch.encode() + b"\0"))
-    return header(*entries)
-
-
-def database(file: Path, headers: list[bytes], *, journal: str = "delete") -> sqlite3.Connection:
-    connection = sqlite3.connect(file)
-    connection.execute(f"PRAGMA journal_mode = {journal}")
-    connection.execute(
-        "CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)"
-    )
-    connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(h,) for h in headers])
-    connection.commit()
-    return connection
+from tests.unit.cosi.rpm import INT32, NAME, STRING, VERSION, database, header, package
 
 
 def test_packages_are_told_as_rpm_tells_them(tmp_path: Path) -> None:
