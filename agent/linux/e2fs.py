@@ -36,8 +36,7 @@ def check(device: Path) -> bool:
 
     Raises command-failed when errors are left (exit status 2 and above of e2fsck).
     """
-    result = run(["e2fsck", "-f", "-y", device], ok=(_CLEAN, _REPAIRED), timeout_s=_TIMEOUT_S)
-    return result.returncode == _REPAIRED
+    return _check(device, {})
 
 
 def complaint(device: Path) -> str | None:
@@ -57,17 +56,20 @@ def grow(device: Path) -> None:
     run(["resize2fs", device], timeout_s=_TIMEOUT_S)
 
 
-def shrink(image: Path) -> None:
+def shrink(image: Path) -> bool:
     """Shrink the file system in a regular file as far as it goes, and the file with it.
+
+    True when something was repaired first.
 
     What is free inside becomes holes: nothing that was deleted is kept. Every time that is written
     is the file system's own last one, so that the same input gives the same bytes.
     """
     clock = frozen_clock(image)
-    _check(image, clock)
+    repaired = _check(image, clock)
     run(["resize2fs", "-M", image], env=clock, timeout_s=_TIMEOUT_S)
     os.truncate(image, superblock(image).size_bytes)
     _check(image, clock, "-E", "discard")
+    return repaired
 
 
 def set_uuid(image: Path, uuid: str) -> None:
@@ -85,9 +87,10 @@ def frozen_clock(image: Path) -> Mapping[str, str]:
     return {"E2FSPROGS_FAKE_TIME": time_s, "E2FSCK_TIME": time_s}
 
 
-def _check(image: Path, clock: Mapping[str, str], *options: str) -> None:
+def _check(image: Path, clock: Mapping[str, str], *options: str) -> bool:
     argv: list[str | Path] = ["e2fsck", "-f", "-y", *options, image]
-    run(argv, ok=(_CLEAN, _REPAIRED), env=clock, timeout_s=_TIMEOUT_S)
+    result = run(argv, ok=(_CLEAN, _REPAIRED), env=clock, timeout_s=_TIMEOUT_S)
+    return result.returncode == _REPAIRED
 
 
 def superblock(device: Path) -> Superblock:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from agent.api.errors import Kind, TridentError, context
+from agent.api.errors import context
 from agent.cosi import pe
 from agent.cosi.metadata import (
     BootEntry,
@@ -19,6 +19,7 @@ from agent.cosi.metadata import (
 )
 from iso_builder.cosi import imagefs, inventory
 from iso_builder.cosi.imagefs import ImageFs
+from iso_builder.cosi.refusal import not_understood
 from iso_builder.cosi.systemtree import Branch
 
 UKI_FOLDER = "/EFI/Linux"
@@ -56,12 +57,9 @@ def examine(esp: Branch, boot: Branch | None, others: Sequence[Branch]) -> Boot:
     lines = [line for place in everywhere for line in _grub_lines(place.files)]
     if has_grub or _has_grub_program(esp.files):
         return Boot(Bootloader(type=BootloaderType.GRUB), tuple(lines))
-    raise TridentError(
-        Kind.UNSUPPORTED_CONFIGURATION,
-        "image-not-understood",
+    raise not_understood(
         "no boot loader is found",
-        hint="the image needs GRUB with its grub.cfg, or unified kernel images in EFI/Linux "
-        "of the ESP",
+        "the image needs GRUB with its grub.cfg, or unified kernel images in EFI/Linux of the ESP",
     )
 
 

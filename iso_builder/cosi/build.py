@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.api.errors import context
+from agent.api.errors import Kind, TridentError, context
 from agent.api.parttypes import Architecture
 from agent.cosi import metadata as cosi_metadata
 from agent.cosi import writer
@@ -64,6 +64,7 @@ def build(disk: Path, output: Path, options: Options, meter: Meter | None = None
     command-failed.
     """
     meter = meter or Silence()
+    _check_apart(disk, output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with (
         context(f"building {output} from {disk}"),
@@ -120,6 +121,16 @@ def identifier(files: Sequence[ImageFile]) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, "".join(file.sha384 for file in files))
 
 
+def _check_apart(disk: Path, output: Path) -> None:
+    if output.exists() and disk.exists() and output.samefile(disk):
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "write-output-file",
+            f"{output} is the disk that the COSI file is to be made of",
+            hint="name another file after --output",
+        )
+
+
 def flat_name(path: str) -> str:
     """A file name for the member at `path` of an archive, different for each."""
     return path.replace("_", "__").replace("/", "_")
@@ -141,8 +152,8 @@ def _prepare(
         number for pair in pairs for number in (pair.data.entry.number, pair.tree.entry.number)
     }
     for piece in pieces:
-        if options.shrink and piece.entry.number not in sealed:
-            shrink(piece)
+        if options.shrink and piece.entry.number not in sealed and shrink(piece):
+            meter.note(f"partition {piece.entry.number} had errors; its copy is repaired")
 
 
 def _metadata(

@@ -68,9 +68,10 @@ def reassemble(image: CosiImage, target: Path, meter: Meter | None = None) -> in
     target.parent.mkdir(parents=True, exist_ok=True)
     with context(f"writing the disk {target}"), _published(target) as descriptor:
         os.truncate(descriptor, disk.size)
-        os.pwrite(descriptor, front, 0)
         start, backup = gpt.backup(front, table)
-        os.pwrite(descriptor, backup, start)
+        for place, content in ((0, front), (start, backup)):
+            sink = SparseSink(target, descriptor, place, len(content))
+            sink.write(0, memoryview(content))
         for region in disk.gpt_regions[1:]:
             entry = entries.get(region.number or 0)
             if entry is None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
-from agent.api.errors import Kind, TridentError
 from agent.api.parttypes import ACL_USR, Architecture, PartitionKind, guid, kind_of
 from agent.cosi.metadata import Bootloader, FsType
 from iso_builder.cosi import bootentries, imagefs, inventory, rpmdb, verity
 from iso_builder.cosi.imagefs import ImageFs
 from iso_builder.cosi.rawdisk import Piece, RawDisk
+from iso_builder.cosi.refusal import not_understood
 from iso_builder.cosi.systemtree import Branch, SystemTree
 from iso_builder.cosi.verity import VerityPair
 
@@ -82,7 +82,7 @@ def examine(disk: RawDisk, architecture: Architecture | None = None) -> Installe
         replace(entry, verity=pairs.pop(entry.piece.entry.number, None)) for entry in filesystems
     )
     for number in pairs:
-        raise _not_understood(
+        raise not_understood(
             f"partition {number} is opened by dm-verity and holds no file system that is known",
             f"COSI knows {', '.join(FsType)}",
         )
@@ -103,7 +103,7 @@ def _root(pieces: Sequence[Piece]) -> Piece:
             continue
         if any(files.look(path) is not None for path in (*_OS_RELEASE, "/etc/fstab")):
             return piece
-    raise _not_understood(
+    raise not_understood(
         "no partition holds an OS (no /etc/os-release in any ext or XFS file system)",
         "the root file system must be ext2, ext3, ext4 or XFS",
     )
@@ -112,7 +112,7 @@ def _root(pieces: Sequence[Piece]) -> Piece:
 def _release(tree: SystemTree) -> str:
     text = tree.text(*_OS_RELEASE)
     if text is None:
-        raise _not_understood(
+        raise not_understood(
             "the root file system has an /etc and no os-release", "add /usr/lib/os-release"
         )
     return text
@@ -136,7 +136,7 @@ def _filesystems(pieces: Sequence[Piece], root: Piece) -> tuple[Filesystem, ...]
         found.append(Filesystem(piece, FsType(signature.filesystem), signature.uuid, point))
     _check_uuids(found)
     if not any(kind_of(entry.part_type) is PartitionKind.ESP for entry in found):
-        raise _not_understood(
+        raise not_understood(
             "there is no EFI system partition with a FAT file system",
             "give the disk an ESP: images are booted by UEFI",
         )
@@ -146,7 +146,7 @@ def _filesystems(pieces: Sequence[Piece], root: Piece) -> tuple[Filesystem, ...]
 def _check_uuids(filesystems: Sequence[Filesystem]) -> None:
     for uuid, count in Counter(entry.uuid.lower() for entry in filesystems).items():
         if count > 1:
-            raise _not_understood(
+            raise not_understood(
                 f"{count} file systems have the UUID {uuid}",
                 "give one of them another: tune2fs -U random, xfs_admin -U generate, mlabel -n",
             )
@@ -203,7 +203,7 @@ def _packages(tree: SystemTree) -> tuple[inventory.Package, ...]:
         if found is not None:
             return found
     if status is None:
-        raise _not_understood(
+        raise not_understood(
             f"there is no package database ({_DPKG_STATUS} or rpmdb.sqlite in "
             f"{' or '.join(_RPM_FOLDERS)})",
             "the databases of dpkg and RPM (4.16 and later) are read",
@@ -220,7 +220,7 @@ def _rpm_packages(tree: SystemTree, folder: str) -> tuple[inventory.Package, ...
             return rpmdb.packages(database)
         for name in _RPM_OTHER:
             if tree.copy_out(f"{folder}/{name}", Path(scratch) / name):
-                raise _not_understood(
+                raise not_understood(
                     f"the RPM database {folder}/{name} is in an old format",
                     "rebuild it as SQLite in the image: "
                     "rpmdb --rebuilddb --define '_db_backend sqlite'",
@@ -235,7 +235,7 @@ def _architecture(root: Piece, packages: tuple[inventory.Package, ...]) -> Archi
     for package in packages:
         if package.arch in set(Architecture):
             return Architecture(package.arch)
-    raise _not_understood("the architecture cannot be told", "name it by --arch")
+    raise not_understood("the architecture cannot be told", "name it by --arch")
 
 
 def _boot(filesystems: Sequence[Filesystem], branches: Sequence[Branch]) -> bootentries.Boot:
@@ -247,11 +247,7 @@ def _boot(filesystems: Sequence[Filesystem], branches: Sequence[Branch]) -> boot
     }
     esp = of_kind.get(PartitionKind.ESP)
     if esp is None:
-        raise _not_understood("the ESP has no FAT file system", "format it with mkfs.vfat")
+        raise not_understood("the ESP has no FAT file system", "format it with mkfs.vfat")
     boot = of_kind.get(PartitionKind.XBOOTLDR)
     others = [branch for branch in branches if branch is not esp]
     return bootentries.examine(esp, boot, others)
-
-
-def _not_understood(what: str, hint: str) -> TridentError:
-    return TridentError(Kind.UNSUPPORTED_CONFIGURATION, "image-not-understood", what, hint=hint)

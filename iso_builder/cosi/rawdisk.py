@@ -5,6 +5,7 @@ The disk itself is only read. Holes stay holes.
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,42 +65,45 @@ class RawDisk:
 def take_apart(disk: DiskFile, workspace: Path, meter: Meter | None = None) -> RawDisk:
     """Copy every partition of `disk` into `workspace`.
 
-    Raises corrupt-os-image, read-input-file, command-failed.
+    Raises corrupt-os-image, read-input-file, command-failed; OSError when there is no room.
     """
     meter = meter or Silence()
-    try:
-        table = read_table(disk)
-        pieces = []
-        for entry in table.partitions:
-            name = f"partition {entry.number} of {disk.file.name}"
-            with context(f"reading {name}"), meter.step("reading", name) as progress:
-                image = workspace / f"partition-{entry.number}.img"
-                _copy(disk.file, table.offset(entry), table.size(entry), image, progress)
-                pieces.append(Piece(entry, image, table.size(entry), probe.signature(image)))
-    except OSError as error:
-        raise unreadable(disk.file, error) from error
+    table = read_table(disk)
+    pieces = []
+    for entry in table.partitions:
+        name = f"partition {entry.number} of {disk.file.name}"
+        with context(f"reading {name}"), meter.step("reading", name) as progress:
+            image = workspace / f"partition-{entry.number}.img"
+            _copy(disk.file, table.offset(entry), table.size(entry), image, progress)
+            pieces.append(Piece(entry, image, table.size(entry), probe.signature(image)))
     return RawDisk(disk, table, tuple(pieces))
 
 
 def read_table(disk: DiskFile) -> gpt.Gpt:
-    """The partition table of a disk. Raises corrupt-os-image, OSError."""
-    with disk.file.open("rb") as source:
-        front = source.read(_FRONT_BYTES)
-        source.seek(0)
-        return gpt.parse(source.read(gpt.needed_bytes(front)), disk.size)
+    """The partition table of a disk. Raises corrupt-os-image, read-input-file."""
+    try:
+        with disk.file.open("rb") as source:
+            front = source.read(_FRONT_BYTES)
+            source.seek(0)
+            front = source.read(gpt.needed_bytes(front))
+    except OSError as error:
+        raise unreadable(disk.file, error) from error
+    return gpt.parse(front, disk.size)
 
 
-def shrink(piece: Piece) -> None:
+def shrink(piece: Piece) -> bool:
     """Shrink the copy of an ext file system to its content, when it covers its whole partition.
 
-    Whatever else a partition may hold behind its file system stays. Raises command-failed.
+    Whatever else a partition may hold behind its file system stays. True when the file system had
+    to be repaired first. Raises command-failed.
     """
     if (piece.signature.filesystem or "") not in EXT:
-        return
+        return False
     before = e2fs.superblock(piece.image)
     if 0 <= piece.partition_bytes - before.size_bytes < before.block_bytes:
         with context(f"shrinking partition {piece.entry.number}"):
-            e2fs.shrink(piece.image)
+            return e2fs.shrink(piece.image)
+    return False
 
 
 def _copy(disk: Path, offset: int, size: int, target: Path, progress: Report) -> None:
@@ -111,7 +115,9 @@ def _copy(disk: Path, offset: int, size: int, target: Path, progress: Report) ->
             start, end = data
             for place in range(start, end, _COPY_BYTES):
                 length = min(end - place, _COPY_BYTES)
-                _copy_range(source.fileno(), place, out.fileno(), place - offset, length)
+                content = _read(disk, source.fileno(), place, length)
+                out.seek(place - offset)
+                out.write(content)
                 progress(place + length - offset, size)
             at = end
     progress(size, size)
@@ -128,8 +134,12 @@ def _next_data(fd: int, start: int, limit: int) -> tuple[int, int] | None:
     return first, min(os.lseek(fd, first, os.SEEK_HOLE), limit)
 
 
-def _copy_range(source: int, source_at: int, target: int, target_at: int, length: int) -> None:
-    done = 0
-    while data := os.pread(source, min(length - done, _COPY_BYTES), source_at + done):
-        os.pwrite(target, data, target_at + done)
-        done += len(data)
+def _read(disk: Path, fd: int, at: int, length: int) -> bytes:
+    """Exactly these bytes of the disk. Raises read-input-file."""
+    try:
+        data = os.pread(fd, length, at)
+    except OSError as error:
+        raise unreadable(disk, error) from error
+    if len(data) < length:
+        raise unreadable(disk, OSError(errno.EIO, f"it ends at byte {at + len(data)}"))
+    return data

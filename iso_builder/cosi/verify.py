@@ -129,7 +129,10 @@ def _window_exceeded(image: CosiImage, file: ImageFile) -> str | None:
     if compression is None:
         return None
     front = image.source.read_at(member.offset, min(member.size, _FRAME_HEADER_BYTES))
-    window = zstandard.get_frame_parameters(front).window_size
+    try:
+        window = zstandard.get_frame_parameters(front).window_size
+    except zstandard.ZstdError:
+        return f"{file.path!r} is not compressed with zstd"
     if window <= 1 << compression.max_window_log:
         return None
     return (

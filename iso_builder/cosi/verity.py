@@ -19,6 +19,7 @@ from agent.api.parttypes import PartitionKind, kind_of
 from agent.linux import veritysetup
 from iso_builder.cosi import inventory
 from iso_builder.cosi.rawdisk import Piece
+from iso_builder.cosi.refusal import not_understood
 
 HASH_TREE = "DM_verity_hash"
 """What blkid calls a partition with a verity superblock."""
@@ -59,7 +60,7 @@ def pairs(pieces: Sequence[Piece], command_lines: Sequence[str]) -> tuple[Verity
     claimed = [pair.tree for pair in found]
     for piece in pieces:
         if _may_be_tree(piece) and piece not in claimed:
-            raise _not_understood(
+            raise not_understood(
                 f"partition {piece.entry.number} is a verity hash tree, "
                 "and no kernel command line tells its root hash",
                 "the kernel command line needs roothash= or usrhash=",
@@ -87,7 +88,7 @@ def _pair(role: _Role, pieces: Sequence[Piece], command_lines: Sequence[str]) ->
         return None
     root_hash = hashes.pop()
     if hashes or not _ROOT_HASH.fullmatch(root_hash):
-        raise _not_understood(
+        raise not_understood(
             f"the kernel command lines name more than one {role.option}"
             if hashes
             else f"the kernel command line has {role.option}={root_hash}",
@@ -96,7 +97,7 @@ def _pair(role: _Role, pieces: Sequence[Piece], command_lines: Sequence[str]) ->
     data = _partition(role, "data", root_hash[:32], role.data, pieces, command_lines)
     tree = _partition(role, "hash", root_hash[-32:], role.tree, pieces, command_lines)
     if tree.signature.filesystem != HASH_TREE:
-        raise _not_understood(
+        raise not_understood(
             f"partition {tree.entry.number} holds no verity hash tree",
             "make it with 'veritysetup format', with its superblock",
         )
@@ -121,7 +122,7 @@ def _partition(
     )
     found = ways[0] if told else ways[1] or ways[2]
     if len({piece.entry.number for piece in found}) != 1:
-        raise _not_understood(
+        raise not_understood(
             f"the kernel command line has {role.option}=, and "
             f"{'no' if not found else 'more than one'} partition can be its {part}",
             f"name it by {option}=PARTUUID=..., or give it the type '{kind}'",
@@ -144,7 +145,3 @@ def _is_named(piece: Piece, device: str) -> bool:
         partition_uuid=str(piece.entry.guid),
         partition_label=piece.entry.name,
     )
-
-
-def _not_understood(what: str, hint: str) -> TridentError:
-    return TridentError(Kind.UNSUPPORTED_CONFIGURATION, "image-not-understood", what, hint=hint)

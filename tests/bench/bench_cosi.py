@@ -116,11 +116,11 @@ def _children_rss_mib() -> float:
 
 @contextmanager
 def _disk(size: int) -> Iterator[Path]:
-    """A qcow2 disk with a root file system of this machine's own files, nine tenths full."""
+    """A qcow2 disk with a root file system of this machine's own files, three quarters full."""
     with tempfile.TemporaryDirectory(prefix="bench-cosi-") as folder:
         place = Path(folder)
         tree = place / "tree"
-        bench_stream.link_files(tree, size * 85 // 100)
+        bench_stream.link_files(tree, size * 3 // 4)
         for name, data in (
             ("etc/os-release", disks.OS_RELEASE),
             ("var/lib/dpkg/status", disks.DPKG_STATUS),
@@ -128,7 +128,7 @@ def _disk(size: int) -> Iterator[Path]:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_text(data)
         root = filesystems.sized(place / "root", size)
-        make = ["mkfs.ext4", "-q", "-F", "-m", "0", "-N", "200000", "-d", tree, root]
+        make = ["mkfs.ext4", "-q", "-F", "-m", "0", "-N", str(size // 8192), "-d", tree, root]
         run_command(make, timeout_s=600)
         shutil.rmtree(tree)
         uki = {"EFI/Linux/a.efi": uki_bytes("ro", "6.1")}

@@ -405,3 +405,45 @@ def test_the_published_samples_have_no_other_fields_than_the_files_built_here(
     assert set(sample["bootloader"]["systemdBoot"]["entries"][0]) == set(
         metadata["bootloader"]["systemdBoot"]["entries"][0]
     )
+
+
+def test_the_disk_is_never_replaced_by_its_own_image(tmp_path: Path) -> None:
+    disk = disks.raw_disk(tmp_path, grub=True)
+    before = disk.read_bytes()
+    link = tmp_path / "link.cosi"
+    link.symlink_to(disk)
+    for output in (disk, link):
+        with pytest.raises(TridentError, match="is the disk"):
+            build(disk, output, QUICK)
+    assert disk.read_bytes() == before
+
+
+def test_a_place_that_is_too_small_gets_an_error_and_stays_empty(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", small])
+    try:
+        target = small / "image.cosi"
+        assert main(["cosi", "build", str(built / "disk.raw"), "-o", str(target)]) == 1
+        assert "could not be written: No space left" in capsys.readouterr().err
+        cosi = str(built / "image.cosi")
+        assert main(["cosi", "extract", cosi, "--disk", str(small / "disk.raw")]) == 1
+        assert "could not be written: No space left" in capsys.readouterr().err
+        assert main(["cosi", "randomize-uuids", cosi, "-o", str(target)]) == 1
+        assert list(small.iterdir()) == []
+    finally:
+        run(["umount", small])
+
+
+def test_a_damaged_file_system_is_repaired_in_the_copy_and_that_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = filesystems.ext(tmp_path / "root", ROOT_FILES)
+    run(["debugfs", "-w", "-R", "set_super_value free_blocks_count 1", image])
+    disk = disks.gpt_disk(tmp_path / "disk.raw", [esp_of(tmp_path, UKI), Part(image, disks.ROOT)])
+    before = disk.read_bytes()
+    assert main(["cosi", "build", str(disk), "-o", str(tmp_path / "image.cosi")]) == 0
+    assert "partition 2 had errors; its copy is repaired" in capsys.readouterr().err
+    assert disk.read_bytes() == before

@@ -47,6 +47,14 @@ def built(folder: Path, *parts: Part) -> Path:
     return folder / "image.cosi"
 
 
+def sealed(folder: Path) -> tuple[Path, str]:
+    """A COSI file with a sealed root, and its root hash."""
+    data, tree, digest = root(folder)
+    loader = esp(folder, f"roothash={digest}")
+    parts = (Part(loader, disks.ESP), Part(data, disks.ROOT), Part(tree, disks.ROOT_VERITY))
+    return built(folder, *parts), digest
+
+
 def metadata_of(cosi: Path) -> CosiMetadata:
     with open_source(cosi.as_uri()) as source:
         return open_image(source, None).metadata
@@ -107,11 +115,11 @@ def test_a_sealed_usr_is_told(tmp_path: Path) -> None:
     )
     metadata = metadata_of(cosi)
     assert metadata.os_release == disks.OS_RELEASE
-    sealed = {str(image.mount_point): image.verity for image in metadata.images}
-    assert sealed["/usr"] is not None
-    assert sealed["/usr"].roothash == digest
-    assert sealed["/"] is None
-    assert sorted(sealed) == ["/", "/efi", "/usr"]
+    found = {str(image.mount_point): image.verity for image in metadata.images}
+    assert found["/usr"] is not None
+    assert found["/usr"].roothash == digest
+    assert found["/"] is None
+    assert sorted(found) == ["/", "/efi", "/usr"]
 
 
 def test_grub_passes_the_root_hash_as_well(tmp_path: Path) -> None:
@@ -171,13 +179,7 @@ def test_a_changed_block_is_found_when_building(tmp_path: Path) -> None:
 
 
 def test_a_wrong_root_hash_in_the_metadata_is_found(tmp_path: Path) -> None:
-    data, tree, digest = root(tmp_path)
-    cosi = built(
-        tmp_path,
-        Part(esp(tmp_path, f"roothash={digest}"), disks.ESP),
-        Part(data, disks.ROOT),
-        Part(tree, disks.ROOT_VERITY),
-    )
+    cosi, digest = sealed(tmp_path)
     content = cosi.read_bytes()
     wrong = content.replace(
         f'"roothash": "{digest}"'.encode(), f'"roothash": "{digest[::-1]}"'.encode()
@@ -191,13 +193,7 @@ def test_a_wrong_root_hash_in_the_metadata_is_found(tmp_path: Path) -> None:
 
 
 def test_a_sealed_image_keeps_its_uuids(tmp_path: Path) -> None:
-    data, tree, digest = root(tmp_path)
-    cosi = built(
-        tmp_path,
-        Part(esp(tmp_path, f"roothash={digest}"), disks.ESP),
-        Part(data, disks.ROOT),
-        Part(tree, disks.ROOT_VERITY),
-    )
+    cosi, _ = sealed(tmp_path)
     with open_source(cosi.as_uri()) as source, pytest.raises(TridentError) as caught:
         randomize.randomize(
             open_image(source, None), tmp_path / "other.cosi", randomize.Options(level=1)
