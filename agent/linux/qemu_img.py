@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,19 @@ def info(image: Path, image_format: str) -> ImageInfo:
     return parse(run(["qemu-img", "info", "--output=json", "-f", image_format, image]).stdout)
 
 
-def to_raw(image: Path, image_format: str, target: Path) -> None:
-    """Write the disk inside `image` to the raw file `target`; zeroes become holes."""
-    run(
-        ["qemu-img", "convert", "-f", image_format, "-O", "raw", image, target],
-        timeout_s=_TIMEOUT_S,
-    )
+def copy_range(image: Path, image_format: str, offset: int, size: int, target: Path) -> None:
+    """Write `size` bytes at `offset` of the disk inside `image` to the raw file `target`.
+
+    Both are multiples of 512. Zeroes become holes.
+    """
+    options = {
+        "driver": "raw",
+        "offset": str(offset),
+        "size": str(size),
+        "file.driver": image_format,
+        "file.file.driver": "file",
+        "file.file.filename": os.fspath(image).replace(",", ",,"),
+    }
+    told = ",".join(f"{name}={value}" for name, value in options.items())
+    argv: list[str | Path] = ["qemu-img", "convert", "--image-opts", told, "-O", "raw", target]
+    run(argv, timeout_s=_TIMEOUT_S)

@@ -72,7 +72,7 @@ def build(disk: Path, output: Path, options: Options, meter: Meter | None = None
     ):
         workspace = Path(folder)
         meter.note(f"opening {disk}")
-        raw = take_apart(open_disk(disk, workspace), workspace, meter)
+        raw = take_apart(open_disk(disk), workspace, meter)
         installed = examine(raw, options.architecture)
         _prepare(raw.pieces, installed, options, meter)
         regions = [(_GPT_PATH, raw.table_region)]

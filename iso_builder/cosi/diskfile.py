@@ -1,11 +1,12 @@
 """What a disk comes in: raw, a fixed VHD (raw with a footer behind it), qcow2.
 
 The format is told by the file's own marks, never by its name. Formats that are not read are named,
-with the command that makes a raw disk of them. The file itself is only read.
+with the command that makes a raw disk of them. The file itself is only read; holes stay holes.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import struct
@@ -15,8 +16,10 @@ from pathlib import Path
 
 from agent.api.errors import Kind, TridentError, context
 from agent.linux import qemu_img
+from iso_builder.cosi.progress import Report
 
 FOOTER_BYTES = 512
+_COPY_BYTES = 8 * 1024 * 1024
 _MARK_BYTES = 128
 _FOOTER = struct.Struct(">8sIIQI4sI4sQQIII")
 _COOKIE = b"conectix"
@@ -47,15 +50,32 @@ class DiskFormat(StrEnum):
 
 @dataclass(frozen=True)
 class DiskFile:
-    """A disk whose first `size` bytes of `file` are its sectors. `format` is what it came in."""
+    """A disk of `size` bytes. `format` is what it comes in."""
 
     file: Path
     size: int
     format: DiskFormat = DiskFormat.RAW
 
+    def copy(
+        self,
+        offset: int,
+        size: int,
+        target: Path,
+        progress: Report = lambda _done, _total: None,
+    ) -> None:
+        """Copy a stretch of the disk to the new file `target`.
 
-def open_disk(path: Path, workspace: Path) -> DiskFile:
-    """Find out what `path` is; a qcow2 image is converted into `workspace` (sparse).
+        Raises read-input-file, command-failed; OSError when there is no room.
+        """
+        if self.format is DiskFormat.QCOW2:
+            qemu_img.copy_range(self.file, "qcow2", offset, size, target)
+        else:
+            _copy(self.file, offset, size, target, progress)
+        progress(size, size)
+
+
+def open_disk(path: Path) -> DiskFile:
+    """Find out what `path` is.
 
     Raises read-input-file, corrupt-os-image, disk-format-unsupported, command-failed.
     """
@@ -69,7 +89,7 @@ def open_disk(path: Path, workspace: Path) -> DiskFile:
     except OSError as error:
         raise unreadable(path, error) from error
     if front.startswith(_QCOW2):
-        return _from_qcow2(path, workspace)
+        return _qcow2(path)
     _refuse_other(path, front)
     if back.startswith(_COOKIE) or front.startswith(_COOKIE):
         return DiskFile(path, _fixed_vhd_bytes(path, size, back), DiskFormat.FIXED_VHD)
@@ -86,8 +106,8 @@ def unreadable(path: Path, error: OSError) -> TridentError:
     )
 
 
-def _from_qcow2(path: Path, workspace: Path) -> DiskFile:
-    with context(f"converting {path}"):
+def _qcow2(path: Path) -> DiskFile:
+    with context(f"opening {path}"):
         info = qemu_img.info(path, "qcow2")
         other = info.backing_file or info.data_file
         if other is not None:
@@ -97,9 +117,7 @@ def _from_qcow2(path: Path, workspace: Path) -> DiskFile:
             )
         if info.encrypted:
             raise _unsupported(f"{path} is encrypted", "decrypt it with qemu-img convert")
-        raw = workspace / "disk.raw"
-        qemu_img.to_raw(path, "qcow2", raw)
-        return DiskFile(raw, info.virtual_bytes, DiskFormat.QCOW2)
+        return DiskFile(path, info.virtual_bytes, DiskFormat.QCOW2)
 
 
 def _refuse_other(path: Path, front: bytes) -> None:
@@ -155,3 +173,41 @@ def _damaged(what: str, path: Path) -> TridentError:
         what,
         hint=f"copy {path.name} again, or export it anew where it comes from",
     )
+
+
+def _copy(disk: Path, offset: int, size: int, target: Path, progress: Report) -> None:
+    """Copy a stretch of the disk; its holes stay holes."""
+    with disk.open("rb") as source, target.open("wb") as out:
+        out.truncate(size)
+        at = offset
+        while (data := _next_data(source.fileno(), at, offset + size)) is not None:
+            start, end = data
+            for place in range(start, end, _COPY_BYTES):
+                length = min(end - place, _COPY_BYTES)
+                content = _read(disk, source.fileno(), place, length)
+                out.seek(place - offset)
+                out.write(content)
+                progress(place + length - offset, size)
+            at = end
+
+
+def _next_data(fd: int, start: int, limit: int) -> tuple[int, int] | None:
+    """The next stretch that is no hole, at most up to `limit`."""
+    try:
+        first = os.lseek(fd, start, os.SEEK_DATA)
+    except OSError:  # ENXIO: only a hole is left
+        return None
+    if first >= limit:
+        return None
+    return first, min(os.lseek(fd, first, os.SEEK_HOLE), limit)
+
+
+def _read(disk: Path, fd: int, at: int, length: int) -> bytes:
+    """Exactly these bytes of the disk. Raises read-input-file."""
+    try:
+        data = os.pread(fd, length, at)
+    except OSError as error:
+        raise unreadable(disk, error) from error
+    if len(data) < length:
+        raise unreadable(disk, OSError(errno.EIO, f"it ends at byte {at + len(data)}"))
+    return data

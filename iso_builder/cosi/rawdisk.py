@@ -1,12 +1,10 @@
 """A disk taken apart: its partition table, and a copy of every partition to work on.
 
-The disk itself is only read. Holes stay holes.
+The disk itself is only read.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +13,13 @@ from agent.cosi import gpt
 from agent.cosi.writer import Region
 from agent.linux import e2fs, probe
 from agent.linux.probe import Signature
-from iso_builder.cosi.diskfile import DiskFile, unreadable
+from iso_builder.cosi.diskfile import DiskFile
 from iso_builder.cosi.filesystems import reader
 from iso_builder.cosi.imagefs import ImageFs
-from iso_builder.cosi.progress import Meter, Report, Silence
+from iso_builder.cosi.progress import Meter, Silence
 
 EXT = frozenset({"ext2", "ext3", "ext4"})
 _FRONT_BYTES = 8192
-_COPY_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -46,20 +43,18 @@ class Piece:
 
 @dataclass(frozen=True)
 class RawDisk:
-    """A disk taken apart. `pieces` are in the order of the disk."""
+    """A disk of `size` bytes, taken apart. `pieces` are in the order of the disk."""
 
-    disk: DiskFile
+    size: int
     table: gpt.Gpt
+    front: Path
+    """The disk up to the end of the table's entries, or further."""
     pieces: tuple[Piece, ...]
-
-    @property
-    def size(self) -> int:
-        return self.disk.size
 
     @property
     def table_region(self) -> Region:
         """COSI's primary-gpt region."""
-        return Region(self.disk.file, 0, self.table.entries_end)
+        return Region(self.front, 0, self.table.entries_end)
 
 
 def take_apart(disk: DiskFile, workspace: Path, meter: Meter | None = None) -> RawDisk:
@@ -68,27 +63,16 @@ def take_apart(disk: DiskFile, workspace: Path, meter: Meter | None = None) -> R
     Raises corrupt-os-image, read-input-file, command-failed; OSError when there is no room.
     """
     meter = meter or Silence()
-    table = read_table(disk)
+    front = workspace / "front.img"
+    table = _read_table(disk, front)
     pieces = []
     for entry in table.partitions:
         name = f"partition {entry.number} of {disk.file.name}"
         with context(f"reading {name}"), meter.step("reading", name) as progress:
             image = workspace / f"partition-{entry.number}.img"
-            _copy(disk.file, table.offset(entry), table.size(entry), image, progress)
+            disk.copy(table.offset(entry), table.size(entry), image, progress)
             pieces.append(Piece(entry, image, table.size(entry), probe.signature(image)))
-    return RawDisk(disk, table, tuple(pieces))
-
-
-def read_table(disk: DiskFile) -> gpt.Gpt:
-    """The partition table of a disk. Raises corrupt-os-image, read-input-file."""
-    try:
-        with disk.file.open("rb") as source:
-            front = source.read(_FRONT_BYTES)
-            source.seek(0)
-            front = source.read(gpt.needed_bytes(front))
-    except OSError as error:
-        raise unreadable(disk.file, error) from error
-    return gpt.parse(front, disk.size)
+    return RawDisk(disk.size, table, front, tuple(pieces))
 
 
 def shrink(piece: Piece) -> bool:
@@ -106,40 +90,9 @@ def shrink(piece: Piece) -> bool:
     return False
 
 
-def _copy(disk: Path, offset: int, size: int, target: Path, progress: Report) -> None:
-    """Copy a stretch of the disk; its holes stay holes."""
-    with disk.open("rb") as source, target.open("wb") as out:
-        out.truncate(size)
-        at = offset
-        while (data := _next_data(source.fileno(), at, offset + size)) is not None:
-            start, end = data
-            for place in range(start, end, _COPY_BYTES):
-                length = min(end - place, _COPY_BYTES)
-                content = _read(disk, source.fileno(), place, length)
-                out.seek(place - offset)
-                out.write(content)
-                progress(place + length - offset, size)
-            at = end
-    progress(size, size)
-
-
-def _next_data(fd: int, start: int, limit: int) -> tuple[int, int] | None:
-    """The next stretch that is no hole, at most up to `limit`."""
-    try:
-        first = os.lseek(fd, start, os.SEEK_DATA)
-    except OSError:  # ENXIO: only a hole is left
-        return None
-    if first >= limit:
-        return None
-    return first, min(os.lseek(fd, first, os.SEEK_HOLE), limit)
-
-
-def _read(disk: Path, fd: int, at: int, length: int) -> bytes:
-    """Exactly these bytes of the disk. Raises read-input-file."""
-    try:
-        data = os.pread(fd, length, at)
-    except OSError as error:
-        raise unreadable(disk, error) from error
-    if len(data) < length:
-        raise unreadable(disk, OSError(errno.EIO, f"it ends at byte {at + len(data)}"))
-    return data
+def _read_table(disk: DiskFile, front: Path) -> gpt.Gpt:
+    """The partition table of a disk, whose front is copied to the new file `front`."""
+    disk.copy(0, min(_FRONT_BYTES, disk.size), front)
+    needed = gpt.needed_bytes(front.read_bytes())
+    disk.copy(0, min(-(-needed // _FRONT_BYTES) * _FRONT_BYTES, disk.size), front)
+    return gpt.parse(front.read_bytes(), disk.size)

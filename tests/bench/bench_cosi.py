@@ -1,9 +1,9 @@
 """Building a COSI file against `qemu-img convert | zstd`: how long, and how much memory.
 
 Both read the same qcow2 disk and compress with the same zstd level, window and threads; the
-pipeline makes one compressed raw disk of it, without metadata, hashes or shrinking. Each run is a
-process of its own, timed from its start to its end; the runs alternate. Memory is that of the
-largest process of each.
+pipeline makes one compressed raw disk of it, synced as well, without metadata, hashes or shrinking.
+Each run is a process of its own, timed from its start to its end; the runs alternate. Memory is
+that of the largest process of each.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _convert_once(disk: Path, target: Path) -> None:
     raw = target.with_suffix(".raw")
     script = (
         f"qemu-img convert -f qcow2 -O raw {disk} {raw} && "
-        f"zstd -q -{LEVEL} -T0 --zstd=windowLog=22 {raw} -o {target} && rm {raw}"
+        f"zstd -q -{LEVEL} -T0 --zstd=windowLog=22 {raw} -o {target} && sync {target} && rm {raw}"
     )
     run_command(["sh", "-c", script], timeout_s=_TIMEOUT_S)
     print(json.dumps({"rssMiB": _children_rss_mib()}))

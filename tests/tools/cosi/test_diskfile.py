@@ -31,9 +31,9 @@ def fixed_vhd(raw: Path, target: Path) -> Path:
     return converted(raw, target, "vpc", "-o", "subformat=fixed,force_size=on")
 
 
-def refusal(path: Path, folder: Path) -> TridentError:
+def refusal(path: Path) -> TridentError:
     with pytest.raises(TridentError) as caught:
-        open_disk(path, folder)
+        open_disk(path)
     assert caught.value.hint
     return caught.value
 
@@ -41,14 +41,14 @@ def refusal(path: Path, folder: Path) -> TridentError:
 def test_every_format_of_a_disk_gives_the_same_cosi_file(raw: Path, tmp_path: Path) -> None:
     sources = {
         DiskFormat.RAW: raw,
-        DiskFormat.QCOW2: converted(raw, tmp_path / "a.img", "qcow2", "-c"),
+        DiskFormat.QCOW2: converted(raw, tmp_path / "a, b.img", "qcow2", "-c"),
         DiskFormat.FIXED_VHD: fixed_vhd(raw, tmp_path / "b.img"),
     }
     digests = set()
     for image_format, source in sources.items():
         before = hashlib.sha256(source.read_bytes()).digest()
-        assert open_disk(source, tmp_path).format is image_format
-        assert open_disk(source, tmp_path).size == raw.stat().st_size
+        assert open_disk(source).format is image_format
+        assert open_disk(source).size == raw.stat().st_size
         build(source, tmp_path / "image.cosi", QUICK)
         digests.add(hashlib.sha256((tmp_path / "image.cosi").read_bytes()).hexdigest())
         assert hashlib.sha256(source.read_bytes()).digest() == before
@@ -68,7 +68,7 @@ def test_other_formats_are_named_and_the_command_of_the_hint_converts_them(
     image_format: str, name: str, command: str, raw: Path, tmp_path: Path
 ) -> None:
     image = converted(raw, tmp_path / "a disk.img", image_format)
-    error = refusal(image, tmp_path)
+    error = refusal(image)
     assert error.identifier == "unsupported-configuration/disk-format-unsupported"
     assert name in error.message
     assert error.hint is not None
@@ -84,7 +84,7 @@ def test_compressed_disks_are_named_with_the_command_that_unpacks_them(
 ) -> None:
     (tmp_path / "disk.img").write_bytes(b"content")
     run(["sh", "-c", f"{tool} -c disk.img > disk.{tool}"], cwd=tmp_path)
-    error = refusal(tmp_path / f"disk.{tool}", tmp_path)
+    error = refusal(tmp_path / f"disk.{tool}")
     assert f"compressed with {tool}" in error.message
     assert error.hint is not None
     run(["sh", "-c", error.hint.removeprefix("decompress it: ")])
@@ -95,12 +95,12 @@ def test_a_damaged_vhd_is_refused(raw: Path, tmp_path: Path) -> None:
     data = fixed_vhd(raw, tmp_path / "good.vhd").read_bytes()
     bad = tmp_path / "bad.vhd"
     bad.write_bytes(data[:-500] + b"\1" + data[-499:])
-    assert "checksum" in refusal(bad, tmp_path).message
+    assert "checksum" in refusal(bad).message
     bad.write_bytes(data[:-1024] + data[-512:])
-    assert "claims a disk of" in refusal(bad, tmp_path).message
+    assert "claims a disk of" in refusal(bad).message
     whole = converted(raw, tmp_path / "dynamic.vhd", "vpc").read_bytes()
     bad.write_bytes(whole[:-700])
-    assert "truncated" in refusal(bad, tmp_path).message
+    assert "truncated" in refusal(bad).message
 
 
 def test_a_qcow2_image_that_needs_other_files_is_refused(tmp_path: Path) -> None:
@@ -108,23 +108,22 @@ def test_a_qcow2_image_that_needs_other_files_is_refused(tmp_path: Path) -> None
         run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / name, "4M"])
     overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", tmp_path / "secret", "-F", "raw"]
     run([*overlay, tmp_path / "overlay.img"])
-    error = refusal(tmp_path / "overlay.img", tmp_path)
+    error = refusal(tmp_path / "overlay.img")
     assert f"it needs {tmp_path / 'secret'}" in error.message
     split = ["-o", f"data_file={tmp_path / 'data'}"]
     run(["qemu-img", "create", "-q", "-f", "qcow2", *split, tmp_path / "split.img", "4M"])
-    assert "it needs" in refusal(tmp_path / "split.img", tmp_path).message
-    assert not (tmp_path / "disk.raw").exists()
+    assert "it needs" in refusal(tmp_path / "split.img").message
 
 
 def test_an_encrypted_image_is_refused(tmp_path: Path) -> None:
     secret = ["--object", "secret,id=s,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=s"]
     image = tmp_path / "disk.qcow2"
     run(["qemu-img", "create", "-q", "-f", "qcow2", *secret, image, "4M"])
-    assert "is encrypted" in refusal(image, tmp_path).message
+    assert "is encrypted" in refusal(image).message
 
 
 def test_a_file_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
-    assert "cannot be read" in refusal(tmp_path / "none", tmp_path).message
+    assert "cannot be read" in refusal(tmp_path / "none").message
     (tmp_path / "empty").touch()
     with pytest.raises(TridentError, match="no GUID partition table"):
         build(tmp_path / "empty", tmp_path / "image.cosi", QUICK)

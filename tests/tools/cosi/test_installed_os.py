@@ -14,7 +14,6 @@ from agent.api.parttypes import Architecture, PartitionKind, guid
 from agent.cosi import gpt
 from agent.cosi.metadata import BootEntryType, BootloaderType
 from agent.linux import probe
-from iso_builder.cosi.diskfile import DiskFile
 from iso_builder.cosi.installed_os import InstalledOs, examine
 from iso_builder.cosi.rawdisk import Piece, RawDisk
 from tests.tools.cosi import disks, filesystems
@@ -42,7 +41,7 @@ def disk(tmp_path: Path) -> Callable[..., RawDisk]:
             size = image.stat().st_size
             pieces.append(Piece(entry, image, size, probe.signature(image)))
         table = gpt.parse(images.gpt_bytes([], 1024), 1024 * 512)
-        return RawDisk(DiskFile(tmp_path / "disk.raw", 1024 * 512), table, tuple(pieces))
+        return RawDisk(1024 * 512, table, tmp_path / "front", tuple(pieces))
 
     return make
 
