@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -428,3 +429,18 @@ def test_older_versions_are_described_and_verified(capsys: pytest.CaptureFixture
     for name in ("grub-1.0.cosi", "grub-1.1.cosi", "systemd-boot-1.2.cosi", "footer.cosi"):
         assert main(["cosi", "inspect", str(folder / name), "--packages"]) == 0
         assert "bash 5.2" in capsys.readouterr().out
+
+
+def test_several_frames_are_compared_as_one_content(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    gpt, esp, root = images.sample_pieces(root_bytes=3 * 2**20)
+    cuts = (0, 5, 700_000, 2**20 + 1, 3 * 2**20)
+    frames = b"".join(
+        images.compress(root.raw[start:end]) for start, end in itertools.pairwise(cuts)
+    )
+    whole, split = tmp_path / "whole.cosi", tmp_path / "split.cosi"
+    whole.write_bytes(images.cosi_bytes([gpt, esp, root]))
+    split.write_bytes(images.cosi_bytes([gpt, esp, replace(root, packed=frames)]))
+    assert main(["cosi", "diff", str(whole), str(split)]) == 0
+    assert "  /: equal" in capsys.readouterr().out.splitlines()
