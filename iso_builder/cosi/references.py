@@ -108,7 +108,10 @@ def _follow_program(files: ImageFs, path: str, renaming: Renaming) -> bool:
     with tempfile.NamedTemporaryFile() as copy:
         imagefs.copy_out(files, path, Path(copy.name))
         program = mapped(Path(copy.name))
-        places = pe.places(program)
+        try:
+            places = pe.places(program)
+        except TridentError:  # whatever it is, no firmware starts it
+            return False
         place = places.get(".cmdline")
         if place is None:
             return False

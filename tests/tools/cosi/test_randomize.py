@@ -72,7 +72,12 @@ def uki_cosi(folder: Path, cmdline: str, *, signed: bool = False, extra: str = "
         uki = images.pe_bytes(
             {".linux": images.bzimage_bytes("6.1"), ".cmdline": cmdline.encode(), extra: b"x"}
         )
-    esp_files = {"EFI/Linux/a.efi": uki, "EFI/BOOT/BOOTX64.EFI": images.pe_bytes({".text": b"x"})}
+    esp_files = {
+        "EFI/Linux/a.efi": uki,
+        "EFI/BOOT/BOOTX64.EFI": images.pe_bytes({".text": b"x"}),
+        "EFI/x/broken.efi": b"no program",
+        "EFI/x/empty.efi": b"",
+    }
     parts = [
         Part(filesystems.fat(folder / "esp", esp_files, volume_id=ESP_ID), disks.ESP),
         Part(filesystems.ext(folder / "root", ROOT_FILES, uuid=ROOT_UUID), disks.ROOT),
