@@ -5,7 +5,7 @@ All of it goes to one stream, usually standard error, so that standard output ho
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +23,7 @@ _DRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _EVENT_EVERY_S = 0.5
 _BAR_CELLS = 20
+_USUAL_COLUMNS = 80
 _MIB = 2**20
 
 
@@ -134,7 +135,7 @@ class Bars:
         self._stream.write("\n")
 
     def _draw(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1
+        width = _columns(self._stream) - 1
         self._stream.write(f"\r\x1b[K{text[:width]}")
         self._stream.flush()
 
@@ -188,6 +189,14 @@ class JsonEvents:
             self._recorder.step_failed(name, pace.elapsed_s)
             raise
         self._recorder.step_done(name, pace.elapsed_s)
+
+
+def _columns(stream: TextIO) -> int:
+    """Width of the terminal behind a stream; the usual one when it does not tell."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):
+        return _USUAL_COLUMNS
 
 
 def duration(seconds: float) -> str:

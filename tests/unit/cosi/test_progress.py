@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -38,6 +39,14 @@ def terminal() -> Iterator[tuple[TextIO, int]]:
     os.close(shown)
 
 
+def up_to_the_end_of_line(shown: int) -> str:
+    """What a terminal was sent; the kernel hands it over in pieces."""
+    text = b""
+    while not text.endswith(b"\n"):
+        text += os.read(shown, 4096)
+    return text.decode()
+
+
 def test_a_file_gets_plain_lines_without_control_characters() -> None:
     lines = seen(Style.AUTO).splitlines()
     assert lines[0] == "a note"
@@ -54,10 +63,23 @@ def test_a_terminal_gets_a_bar_that_ends_as_a_line() -> None:
             found.step("packing", "images/a") as report,
         ):
             report(10 * MIB, 10 * MIB)
-        text = os.read(shown, 4096).decode()
+        text = up_to_the_end_of_line(shown)
     assert "[....................]   0% packing images/a" in text
     assert text.endswith("\r\n")
     assert "10.0 MiB in" in text
+
+
+def test_a_bar_stays_on_one_line_of_a_narrow_terminal() -> None:
+    with terminal() as (stream, shown):
+        termios.tcsetwinsize(shown, (24, 40))
+        with (
+            meter(Style.BARS, stream, "cosi-test") as found,
+            found.step("packing", "images/" + "a" * 99),
+        ):
+            pass
+        text = up_to_the_end_of_line(shown)
+    drawn = [part for part in text.split("\r\x1b[K") if part]
+    assert [len(part.rstrip("\r\n")) for part in drawn] == [39] * len(drawn)
 
 
 def test_a_bar_shows_share_rate_and_time_left() -> None:
