@@ -1,4 +1,4 @@
-"""modprobe.d(5) and modules-load.d(5) as text. Pure but for `disabling`, which reads.
+"""modprobe.d(5) and modules-load.d(5) as text. Pure but for `overriding`, which reads.
 
 A module's name may be written with `-` or `_`.
 """
@@ -20,6 +20,8 @@ _FOLDERS = (
     Path("lib/modprobe.d"),
 )
 """Where modprobe looks; of files with one name the first counts."""
+_EMPTIED = "# What was here contradicts os.modules of Trident's Host Configuration.\n"
+"""modprobe overlooks a file without content, which then overrides nothing."""
 _NEVER = re.compile(r"(?:/usr)?/bin/(?:false|true)")
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
 
@@ -72,23 +74,53 @@ def set_options(text: str, options: Mapping[str, Mapping[str, str]]) -> str:
     return _text([*others, *lines])
 
 
-def disabling(root: Path, modules: Iterable[str]) -> dict[Path, str]:
-    """The files that have to be written below `root` so that none of `modules` is disabled.
+def without_options(text: str, options: Mapping[str, Iterable[str]]) -> str:
+    """A file of modprobe.d that does not set parameters of `options` (module -> names)."""
+    named = {_plain(module): frozenset(names) for module, names in options.items()}
+    lines = []
+    for line in text.splitlines():
+        match _WORD.findall(line):
+            case ["options", module, *words] if _plain(module) in named:
+                kept = [w for w in words if w.partition("=")[0] not in named[_plain(module)]]
+                if kept == words:
+                    lines.append(line)
+                elif kept:
+                    lines.append(f"options {module} {' '.join(kept)}")
+            case _:
+                lines.append(line)
+    return _text(lines)
 
-    By path relative to `root`. A file outside /etc is overridden by one of its name in /etc.
+
+def overriding(
+    root: Path, allow: Iterable[str], options: Mapping[str, Iterable[str]]
+) -> dict[Path, str]:
+    """The files that have to be written below `root` so that no other file says otherwise.
+
+    None but DISABLED disables a module of `allow`, none but OPTIONS sets a parameter of `options`:
+    of files that do, the one that is read last would win. By path relative to `root`; a file
+    outside /etc is overridden by one of its name in /etc.
     """
-    allowed = tuple(modules)
-    effective: dict[str, Path] = {}
+    allowed = tuple(allow)
+    changed = {}
+    for name, file in _effective(root).items():
+        if _OWN / name == DISABLED:
+            continue
+        text = _text(file.read_text(errors="replace").splitlines())
+        wanted = set_allowed(text, allowed)
+        if _OWN / name != OPTIONS:
+            wanted = without_options(wanted, options)
+        if wanted != text:
+            changed[_OWN / name] = wanted or _EMPTIED
+    return changed
+
+
+def _effective(root: Path) -> dict[str, Path]:
+    """The files that modprobe reads, by name; links (such as those that mask a file) left out."""
+    found: dict[str, Path] = {}
     for folder in _FOLDERS:
         for file in sorted((root / folder).glob("*.conf")):
-            effective.setdefault(file.name, file)
-    changed = {}
-    for name, file in effective.items():
-        if file.is_file() and not file.is_symlink():
-            text = file.read_text(errors="replace")
-            if len(set_allowed(text, allowed).splitlines()) != len(text.splitlines()):
-                changed[_OWN / name] = set_allowed(text, allowed)
-    return changed
+            found.setdefault(file.name, file)
+    return {n: file for n, file in found.items() if file.is_file() and not file.is_symlink()}
 
 
 def _disables(words: list[str]) -> bool:

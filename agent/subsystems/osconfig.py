@@ -65,8 +65,8 @@ def module_files(root: Path, modules: Sequence[Module]) -> dict[Path, str]:
     disabled = _named(modules, LoadMode.DISABLE)
     allowed = [*always, *_named(modules, LoadMode.AUTO)]
     options = {module.name: module.options for module in modules if module.options}
-    wanted = modprobe.disabling(root, allowed)
-    disabling = wanted.get(modprobe.DISABLED, _text(root / modprobe.DISABLED))
+    wanted = modprobe.overriding(root, allowed, options)
+    disabling = _text(root / modprobe.DISABLED)
     wanted[modprobe.DISABLED] = modprobe.set_disabled(disabling, disable=disabled, allow=allowed)
     loading = _text(root / modprobe.LOAD)
     wanted[modprobe.LOAD] = modprobe.set_loaded(loading, load=always, leave=disabled)

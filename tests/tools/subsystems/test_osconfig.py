@@ -14,6 +14,7 @@ from agent.engine.context import Context
 from agent.engine.execute import execute
 from agent.engine.subsystem import Subsystem
 from agent.linux import accounts
+from agent.linux.run import run
 from agent.reporting.recorder import Recorder
 from agent.subsystems import self_upgrade
 from agent.subsystems.management_os import ManagementOs
@@ -66,6 +67,14 @@ def test_modules_are_configured_where_the_kernel_and_systemd_look(root: Path) ->
     disabled = root / "etc/modprobe.d/modules-disabled.conf"
     assert "blacklist floppy" in disabled.read_text().splitlines()
     assert disabled.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_options_that_were_asked_for_are_the_ones_that_modprobe_uses(root: Path) -> None:
+    write(root, "usr/lib/modprobe.d/zz-vendor.conf", "options dummy numdummies=0\n")
+    module = "{name: dummy, loadMode: always, options: {numdummies: '3'}}"
+    stage(OsConfig(), root, f"os: {{modules: [{module}]}}\n")
+    shown = run(["modprobe", "--showconfig"], chroot=root).stdout.splitlines()
+    assert [line for line in shown if "numdummies" in line] == ["options dummy numdummies=3"]
 
 
 def test_users_of_the_servicing_system_can_log_in_from_then_on(root: Path) -> None:

@@ -50,8 +50,26 @@ def test_a_vendors_file_that_disables_a_module_is_overridden_by_one_in_etc(tmp_p
     (vendor / "masked.conf").write_text("blacklist vfat\n")
     (own / "masked.conf").write_text("# nothing\n")
     (own / "site.conf").write_text("options vfat x=1\ninstall vfat /bin/false\n")
-    assert modprobe.disabling(tmp_path, ["vfat"]) == {
+    assert modprobe.overriding(tmp_path, ["vfat"], {}) == {
         Path("etc/modprobe.d/fat.conf"): "blacklist msdos\n",
         Path("etc/modprobe.d/site.conf"): "options vfat x=1\n",
     }
-    assert modprobe.disabling(tmp_path, ["xfs"]) == {}
+    assert modprobe.overriding(tmp_path, ["xfs"], {}) == {}
+
+
+def test_a_vendors_option_that_would_win_is_overridden(tmp_path: Path) -> None:
+    vendor = tmp_path / "usr/lib/modprobe.d"
+    vendor.mkdir(parents=True)
+    text = "# systemd's\noptions bonding max_bonds=0\noptions dummy numdummies=0\n"
+    (vendor / "systemd.conf").write_text(text)
+    assert modprobe.overriding(tmp_path, [], {"dummy": ["numdummies"]}) == {
+        Path("etc/modprobe.d/systemd.conf"): "# systemd's\noptions bonding max_bonds=0\n"
+    }
+    assert modprobe.overriding(tmp_path, [], {"bonding": ["mode"]}) == {}
+
+
+def test_only_the_parameters_that_are_given_are_taken_out() -> None:
+    text = 'options a-b x=1 y="2 3" z\noptions c x=1\n'
+    assert modprobe.without_options(text, {"a_b": ["x", "z"]}) == (
+        'options a-b y="2 3"\noptions c x=1\n'
+    )
