@@ -139,6 +139,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The image's file system has the UUID of the one that is active now.",
             "Rebuild the image with new UUIDs.",
         ),
+        "duplicate-fs-uuid-acl-verification-failed": Meaning(
+            "Azure Container Linux: the same UUID on both sides, and not provably the same /usr.",
+            "Rebuild the image with new UUIDs.",
+        ),
         "esp-mount-point-mismatch": Meaning(
             "Image and configuration mount the EFI system partition at different places.",
             "Give the configuration's ESP the image's mount point.",
