@@ -82,13 +82,18 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`trident install` was run on a system that lives on a disk.",
             "Boot the servicing image. To install anyway, create `/override-trident-safety-check`.",
         ),
+        "datastore-rebuilt": Meaning(
+            "A damaged datastore was rebuilt; in `lastError` of the Host Status, not as a failure.",
+            "Update the host once, so that it is known again what image it runs.",
+        ),
         "link-down": Meaning(
             "The network interface that the machine booted from has no link.",
             "Check cable and switch port.",
         ),
         "load-host-status": Meaning(
-            "The datastore cannot be read or is damaged; a copy of it was kept.",
-            "Restore the datastore from a backup, or install the host anew.",
+            "The datastore cannot be read, is damaged or of a later agent; a copy of it was kept.",
+            "Run `trident commit`, which rebuilds it when disks and firmware leave no doubt; else "
+            "do what the hint says.",
         ),
         "parse-host-status": Meaning(
             "The Host Status in the datastore is not one that this version understands.",

@@ -19,7 +19,8 @@ from agent.api import status as host_status
 from agent.api.errors import Kind, TridentError
 from agent.api.status import HostStatus
 from agent.datastore.damage import Damaged as Damaged
-from agent.datastore.damage import damaged, newer
+from agent.datastore.damage import damaged as damaged
+from agent.datastore.damage import newer
 from agent.datastore.damage import salvage as salvage
 from agent.datastore.rows import Row as Row
 from agent.datastore.rows import parse_time

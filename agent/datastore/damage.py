@@ -17,6 +17,10 @@ from urllib.parse import quote
 from agent.api.errors import Kind, TridentError
 from agent.datastore.rows import Row, parse_time
 
+_COMMIT = (
+    "run `trident commit`, which rebuilds it when disks and firmware leave no doubt; nothing was "
+    "changed"
+)
 _PROBED_ROWS = 10_000
 """Ids that are tried when the file does not say how many there are."""
 
@@ -27,13 +31,12 @@ class Damaged(TridentError):
     `copy` is where it was set aside; None when that failed.
     """
 
-    def __init__(self, path: Path, why: str, copy: Path | None, kept: str) -> None:
+    def __init__(self, path: Path, why: str, copy: Path | None, *, hint: str = _COMMIT) -> None:
         super().__init__(
             Kind.INITIALIZATION,
             "load-host-status",
-            f"the datastore {path} is damaged: {why}; {kept}",
-            hint="run `trident commit`, which rebuilds it when disks and firmware leave no doubt; "
-            "nothing was changed",
+            f"the datastore {path} is damaged ({_kept(copy)}): {why}",
+            hint=hint,
             fields={"path": str(path)},
         )
         self.path = path
@@ -43,18 +46,17 @@ class Damaged(TridentError):
 
 def damaged(path: Path, why: str) -> Damaged:
     """Set a copy of the file aside and make the error that says so."""
-    copy, kept = _set_aside(path)
-    return Damaged(path, why, copy, kept)
+    return Damaged(path, why, _set_aside(path))
 
 
 def newer(path: Path, version: int) -> TridentError:
     """Set a copy aside and make the error for a file that a later agent wrote."""
-    _, kept = _set_aside(path)
+    copy = _set_aside(path)
     return TridentError(
         Kind.INITIALIZATION,
         "load-host-status",
         f"the datastore {path} has the schema version {version}, which this agent does not know: "
-        f"a later one wrote it; {kept}",
+        f"a later one wrote it; {_kept(copy)}",
         hint="use the agent that wrote it (it is on the side of the host that was updated last); "
         "nothing was changed",
         fields={"path": str(path)},
@@ -100,8 +102,8 @@ def _last_id(connection: sqlite3.Connection) -> int:
     return _PROBED_ROWS
 
 
-def _set_aside(path: Path) -> tuple[Path | None, str]:
-    """The copy, with its journal if there is one, and how that is said."""
+def _set_aside(path: Path) -> Path | None:
+    """Copy the file, and its journal if there is one; None when that fails."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         aside = path.with_name(f"{path.name}.corrupt-{digest}")
@@ -109,6 +111,10 @@ def _set_aside(path: Path) -> tuple[Path | None, str]:
         for source, copy in ((path, aside), (journal, aside.with_name(aside.name + "-journal"))):
             if source.exists() and not copy.exists():
                 shutil.copy2(source, copy)
-    except OSError as error:
-        return None, f"no copy could be kept ({error.strerror})"
-    return aside, f"a copy is kept as {aside}"
+    except OSError:
+        return None
+    return aside
+
+
+def _kept(copy: Path | None) -> str:
+    return "no copy could be kept" if copy is None else f"a copy is kept as {copy}"
