@@ -109,6 +109,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         ),
     },
     Kind.INTERNAL: {
+        "generate-diagnostics-bundle": Meaning(
+            "The file of `trident diagnose` could not be written.",
+            "Name a file where there is space, in a directory that exists.",
+        ),
         "get-block-device-path": Meaning("A step asked for a device too early.", _DEFECT),
         "get-root-block-device-id": Meaning("The Host Status has no root file system.", _DEFECT),
         "internal": Meaning("Something happened that the program rules out.", _DEFECT),
