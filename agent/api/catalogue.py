@@ -314,6 +314,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "Writing a file system of the image failed.",
             "Check disk and network; install again.",
         ),
+        "file-access": Meaning(
+            "A file, directory or device could not be read or written: full, read-only, failing.",
+            "Do what the hint says, then run the command again; it starts from the beginning.",
+        ),
         "find-staged-file": Meaning("A file that staging left is gone.", "Stage again."),
         "generate-netplan-config": Meaning(
             "The configuration sets `os.netplan`, but the image has no netplan.",

@@ -81,6 +81,9 @@ class HostStatus(Model):
     overwritten_volume: AbVolume | None = None
     """The side that an unfinished update has begun to write: what it held is lost. Not upstream's.
     """
+    attempted_spec: HostConfiguration | None = None
+    """What an update that has begun, and was not staged, was to make of that side. Not upstream's.
+    """
     disk_uuids: Mapping[BlockDeviceId, UUID] = {}
     install_index: int = Field(default=0, ge=0)
     is_management_os: bool = False

@@ -118,6 +118,7 @@ class _Rollback:
             require_intact,
         )
         run_step(step, context, self.reports.recorder)
+        self.store.require_room()
         state = ServicingState.MANUAL_ROLLBACK_AB_STAGED
         return self._save(statuses.serviced(status, context.configuration, state))
 

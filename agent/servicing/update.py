@@ -175,7 +175,8 @@ class _Update:
                 newroot=newroot.choose(),
             )
             planned = _checked_plan(context, self.subsystems, self.request.operations)
-            self._save(statuses.staging(status, context.target_volume))
+            self.store.require_room()
+            self._save(statuses.staging(status, context.target_volume, context.configuration))
             return self._carry_out(planned, context)
 
     def _carry_out(self, planned: Plan, context: Context) -> HostStatus:
