@@ -168,6 +168,30 @@ def test_more_data_than_announced_is_never_written(tmp_path: Path, target: Path)
     assert target.stat().st_size <= 1_000_000
 
 
+@pytest.mark.parametrize("excess", [0, 1])
+def test_f46_one_byte_more_than_announced_is_one_too_many(
+    tmp_path: Path, target: Path, excess: int
+) -> None:
+    raw = bytes(3 * 2**20 + excess)
+    image = with_root(tmp_path, images.compress(raw), raw, uncompressedSize=3 * 2**20)
+    if not excess:
+        write_image(image, root_of(image), target, progress=no_progress)
+        return
+    with pytest.raises(TridentError, match="is larger, decompressed"):
+        write_image(image, root_of(image), target, progress=no_progress)
+    assert target.stat().st_size <= 3 * 2**20
+
+
+def test_f46_a_frame_that_claims_2_to_63_bytes_is_refused(tmp_path: Path, target: Path) -> None:
+    """Magic, content size, a window of 1 KiB; then one raw block of 4 bytes, the last."""
+    frame = b"\x28\xb5\x2f\xfd\xc0\x00" + struct.pack("<Q", 1 << 63) + b"\x21\x00\x00abcd"
+    image = with_root(tmp_path, frame, b"abcd")
+    with pytest.raises(TridentError) as caught:
+        write_image(image, root_of(image), target, progress=no_progress)
+    assert caught.value.identifier == "invalid-input/corrupt-os-image"
+    assert target.stat().st_size <= 4
+
+
 def test_less_data_than_announced_is_corrupt(tmp_path: Path) -> None:
     raw = images.noise(50_000)
     image = with_root(tmp_path, images.compress(raw), raw, uncompressedSize=50_001)
