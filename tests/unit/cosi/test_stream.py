@@ -140,6 +140,7 @@ def test_several_frames_and_skippable_ones_are_one_image(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_flipped_bit_in_the_compressed_bytes_is_corrupt(tmp_path: Path, part: float) -> None:
+    """F44."""
     pieces = images.sample_pieces()
     data = bytearray(images.cosi_bytes(pieces))
     data[bytes(data).index(pieces[2].packed) + int(len(pieces[2].packed) * part)] ^= 4
@@ -154,13 +155,14 @@ def test_a_wrong_digest_alone_is_corrupt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", [1, 5, 1000])
 def test_a_frame_cut_short_is_corrupt(tmp_path: Path, missing: int) -> None:
+    """F43."""
     raw = images.noise(500_000)
     image = with_root(tmp_path, images.compress(raw)[: -missing - 4], raw)
     assert "shorter" in refusal(image, tmp_path)
 
 
 def test_more_data_than_announced_is_never_written(tmp_path: Path, target: Path) -> None:
-    """A bomb: tiny compressed, huge decompressed."""
+    """F46, a bomb: tiny compressed, huge decompressed."""
     raw = bytes(64 * 2**20)
     image = with_root(tmp_path, images.compress(raw), raw, uncompressedSize=1_000_000)
     with pytest.raises(TridentError, match="is larger, decompressed"):
@@ -210,6 +212,7 @@ def test_what_is_no_zstd_at_all_is_corrupt(tmp_path: Path) -> None:
 
 
 def test_a_window_above_the_announced_one_is_corrupt(tmp_path: Path) -> None:
+    """F46."""
     raw = images.noise(9_000_000)
     image = with_root(tmp_path, images.compress(raw, window_log=23), raw)
     assert "memory" in refusal(image, tmp_path)
@@ -218,6 +221,7 @@ def test_a_window_above_the_announced_one_is_corrupt(tmp_path: Path) -> None:
 def test_a_window_beyond_the_memory_is_refused_before_anything_is_written(
     tmp_path: Path, target: Path
 ) -> None:
+    """F46."""
     pieces = images.sample_pieces()
     metadata = images.metadata_of(pieces)
     metadata["compression"]["maxWindowLog"] = 30

@@ -67,7 +67,7 @@ def test_only_the_last_system_is_still_there() -> None:
 
 
 def test_a_begun_update_loses_what_the_other_side_held() -> None:
-    """Power was cut while v3 was written over v1."""
+    """F66: Power was cut while v3 was written over v1."""
     rows = committed(updating(installed(), "v2"))
     assert of(rows)
     assert of([*rows, statuses.staging(rows[-1], AbVolume.A, HostConfiguration())]) == ()

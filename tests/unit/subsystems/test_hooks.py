@@ -110,6 +110,7 @@ def test_a_missing_script_or_file_is_found_before_anything_runs(tmp_path: Path) 
 
 
 def test_a_failed_script_is_named_with_the_end_of_its_output(tmp_path: Path) -> None:
+    """F63."""
     given = context(
         tmp_path,
         scripts={

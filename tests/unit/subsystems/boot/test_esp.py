@@ -110,6 +110,7 @@ def test_space_is_counted_in_clusters() -> None:
 
 
 def test_a_full_esp_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    """F14."""
     huge = tmp_path / "huge.efi"
     with huge.open("wb") as stream:
         stream.truncate(1 << 43)
@@ -120,6 +121,7 @@ def test_a_full_esp_is_refused_with_the_numbers(tmp_path: Path) -> None:
 
 
 def test_boot_files_larger_than_the_partition_are_refused_before_it_exists() -> None:
+    """F14."""
     files = [BootFile("a", bytes(1000)), BootFile("b", bytes(24))]
     esp.require_capacity(1024, files)
     with pytest.raises(TridentError, match="is too small: the boot files need 1024 bytes, 1023"):
@@ -127,6 +129,7 @@ def test_boot_files_larger_than_the_partition_are_refused_before_it_exists() -> 
 
 
 def test_copying_replaces_the_directory_and_touches_no_other(tmp_path: Path) -> None:
+    """F07."""
     image = tree(tmp_path / "image", "new")
     target = tree(
         tmp_path / "esp", "EFI/AZLA/old.efi", "EFI/AZLA/bootx64.efi", "EFI/AZLB/bootx64.efi"
