@@ -244,6 +244,7 @@ def test_the_filesystem_with_boot_is_ext4(kind: str) -> None:
 
 def test_a_filesystem_larger_than_its_partition_does_not_fit() -> None:
     """F15."""
+
     def grow(doc: Doc) -> None:
         doc["images"][1]["image"]["uncompressedSize"] = (1 << 30) + 1
 
