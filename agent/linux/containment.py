@@ -166,9 +166,12 @@ def _make_cgroup() -> Path | None:
             return None
         directory = own / f"trident-script-{uuid.uuid4().hex}"
         directory.mkdir()
+        if (directory / "cgroup.type").read_text().strip() == "domain":
+            return directory
+        directory.rmdir()
     except OSError:
         return None
-    return directory
+    return None
 
 
 def _below(directory: Path) -> list[Path]:

@@ -28,17 +28,17 @@ _END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
 _PRIVATE_KEY = re.compile(rf"{_BEGIN.pattern}.*?(?:{_END.pattern}|\Z)", re.DOTALL)
 _QUOTE = r"\\?[\"']"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s\"'@]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    (re.compile(r"\b([a-z][a-z0-9+.-]{0,20}://)[^/\s\"'@]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     (
         re.compile(
-            rf"([?&](?:sig|signature|sas|key|auth|x-amz-[a-z-]+|[\w-]*(?:{_WORDS}))=)[^&\s\"'<]+",
+            rf"([?&](?:sig|signature|sas|key|auth|x-amz-[a-z-]+|[\w-]{{0,64}}(?:{_WORDS}))=)[^&\s\"'<]+",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",
     ),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/-]{8,}=*", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"\$(?:[12][abxy]?|5|6|7|y|gy|sha1)\$[\w./$=,+-]{6,}"), HIDDEN),
-    (re.compile(r"\b(echo|printf)\b[^\n|]*(\|[^\n|]*chpasswd)"), rf"\1 {HIDDEN} \2"),
+    (re.compile(r"\b(echo|printf)\b[^\n|]{1,400}(\|[^\n|]{1,100}chpasswd)"), rf"\1 {HIDDEN} \2"),
     (
         re.compile(
             rf"(type:\s*dangerous-[a-z-]+,?\s+value:\s*|value:\s*(?={_QUOTE}?[^\s,}}]+{_QUOTE}?,?"
@@ -48,7 +48,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(
-            rf"\b([\w.-]*(?:{_WORDS})(?:{_QUOTE})?\s*[=:]\s*(?:{_QUOTE})?)"
+            rf"((?:{_WORDS})(?:{_QUOTE})?\s*[=:]\s*(?:{_QUOTE})?)"
             r"(?!<hidden>)[^\s\"'\\,;{}\[\]]+",
             re.IGNORECASE,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -134,3 +135,10 @@ def test_redacting_again_changes_nothing() -> None:
     plain = json.loads(json.dumps(DOCUMENT))
     once = Redactor(secrets(plain)).document(plain)
     assert Redactor(secrets(once)).document(once) == once
+
+
+@pytest.mark.parametrize("piece", ["a", "a.", "a-", "echo ", "password", "?a=", "http://", "$6$a"])
+def test_a_long_line_takes_no_longer_than_its_length(piece: str) -> None:
+    started = time.monotonic()
+    Redactor().text(piece * (400_000 // len(piece)))
+    assert time.monotonic() - started < 10
