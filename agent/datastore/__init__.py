@@ -24,6 +24,7 @@ from agent.datastore.damage import newer
 from agent.datastore.damage import salvage as salvage
 from agent.datastore.rows import Row as Row
 from agent.datastore.rows import parse_time
+from agent.linux import files
 
 BUSY_TIMEOUT_S = 10.0
 SCHEMA_VERSION = 0
@@ -168,20 +169,12 @@ def persist(status: HostStatus, path: Path, earlier: Sequence[Row] = ()) -> None
             store.append(status)
         path.with_name(path.name + "-journal").unlink(missing_ok=True)
         beside.replace(path)
-        _sync_directory(path.parent)
+        files.sync_directory(path.parent)
     except OSError as error:
         raise _write_error(path, error) from error
     finally:
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:

@@ -156,10 +156,9 @@ def _is(partition: Partition | AdoptedPartition, device: BlockDevice) -> bool:
     if device.partition_uuid is None:
         return False
     if isinstance(partition, AdoptedPartition):
-        uuid = partition.match_uuid
-        return device.partition_label == partition.match_label or (
-            uuid is not None and device.partition_uuid == str(uuid)
-        )
+        if partition.match_label is not None:
+            return device.partition_label == partition.match_label
+        return device.partition_uuid == str(partition.match_uuid)
     size_bytes = fixed_bytes(partition.size)
     kind = guid(partition.type, Architecture(os.uname().machine))
     return (

@@ -244,6 +244,20 @@ def test_f57_two_partitions_of_one_name_are_a_doubt() -> None:
     )
 
 
+@pytest.mark.parametrize("match", [{"matchLabel": "data"}, {"matchUuid": str(UUID(int=77))}])
+def test_f57_an_adopted_partition_is_found_by_what_it_was_matched_by(match: dict[str, str]) -> None:
+    document = json.loads(configuration().model_dump_json(by_alias=True, exclude_defaults=True))
+    document["storage"]["disks"][0]["adoptedPartitions"] = [{"id": "old", **match}]
+    spec = HostConfiguration.model_validate_json(json.dumps(document))
+    whole = disk()
+    nameless = device("sda5", "8:5", partition_uuid=str(UUID(int=66)))
+    adopted = device("sda6", "8:6", partition_uuid=str(UUID(int=77)), partition_label="data")
+    more = replace(whole, children=(*whole.children, nameless, adopted))
+    found = certain(status(spec=spec), replace(MACHINE, disks={"os": more}))
+    assert found.partition_paths["old"].name == str(UUID(int=77))
+    assert "be 'old'" in doubts(status(spec=spec), MACHINE)
+
+
 def test_f57_a_host_with_one_root_has_no_sides() -> None:
     document = json.loads(configuration().model_dump_json(by_alias=True, exclude_defaults=True))
     del document["storage"]["abUpdate"]
