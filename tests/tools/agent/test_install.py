@@ -138,6 +138,7 @@ def test_an_install_ends_finalized_with_its_memory_in_the_target(work: Path) -> 
     kept = listing(work, "trident", "/")
     assert "trident-CleanInstallFinalized-" in kept
     assert "trident-metrics-CleanInstallFinalized-" in kept
+    assert "trident-CleanInstallStaged-" in kept
 
 
 def test_events_come_in_the_order_of_the_phases(work: Path) -> None:
@@ -154,6 +155,7 @@ def test_events_come_in_the_order_of_the_phases(work: Path) -> None:
         "hooks/postConfigure/inside",
         "initrd/regenerate",
         "selinux/labels",
+        "history/staged",
         "management/datastore",
         "boot/entries",
         "history/logs",
@@ -184,6 +186,7 @@ def test_nothing_allowed_does_nothing_and_finalize_alone_needs_a_stage(work: Pat
         "hooks/postProvision/outside",
         "management/settings",
         "hooks/postConfigure/inside",
+        "history/staged",
         "management/datastore",
         "boot/entries",
         "history/logs",
