@@ -71,6 +71,7 @@ def salvage(path: Path) -> tuple[Row, ...]:
     uri = f"file:{quote(os.fspath(path))}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
+            connection.execute("PRAGMA writable_schema = ON")  # else nothing of a cut file is read
             connection.text_factory = lambda data: data.decode("utf-8", "replace")
             return _readable(connection)
     except sqlite3.Error:

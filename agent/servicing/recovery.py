@@ -8,8 +8,9 @@ for one that was not installed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import agent
@@ -31,14 +32,23 @@ CONFIGURATION = Path("/etc/trident/config.yaml")
 log = logging.getLogger(__name__)
 
 
+Look = Callable[[Remembered], Machine]
+"""Finds out what is there of what a memory speaks of."""
+
+
 @contextmanager
 def opened(
-    path: Path, *, root: Path = Path("/"), configuration: Path = CONFIGURATION
+    path: Path,
+    *,
+    root: Path = Path("/"),
+    configuration: Path = CONFIGURATION,
+    look: Look | None = None,
 ) -> Iterator[Datastore]:
     """The datastore at `path`, healthy. Needs the servicing lock.
 
-    `configuration` is asked for the Host Configuration when no row of a damaged datastore can be
-    read. Raises as `datastore.opened`, and Damaged with the doubts.
+    `root` is where the running system is. `configuration` is asked for the Host Configuration when
+    no row of a damaged datastore can be read; `look` looks at the machine (None: this one).
+    Raises as `datastore.opened`, and Damaged with the doubts.
     """
     with ExitStack() as stack:
         try:
@@ -46,19 +56,19 @@ def opened(
             _require_understood(store)
         except Damaged as damage:
             stack.close()
-            _rebuild(damage, root, configuration)
+            _rebuild(damage, configuration, look or partial(_machine, root))
             store = stack.enter_context(datastore.opened(path))
         yield store
 
 
-def decide(rows: tuple[Row, ...], configuration: Path, root: Path) -> HostStatus | Doubts:
+def decide(rows: tuple[Row, ...], configuration: Path, look: Look) -> HostStatus | Doubts:
     """What the host is, from what is left of its memory and from what is there. Reads only."""
     understood = _understood(rows)
     configured = None if understood else _configured(configuration)
     memories = evidence.memories(understood, configured, str(configuration))
     if not memories:
         return Doubts(("no row can be read, and there is no Host Configuration to compare with",))
-    verdicts = [evidence.judge(memory, _machine(memory, root)) for memory in memories]
+    verdicts = [evidence.judge(memory, look(memory)) for memory in memories]
     certain = [verdict for verdict in verdicts if isinstance(verdict, HostStatus)]
     if len(certain) == 1:
         return certain[0]
@@ -71,9 +81,9 @@ def decide(rows: tuple[Row, ...], configuration: Path, root: Path) -> HostStatus
     return Doubts(tuple(reasons) or ("it can be two things",))
 
 
-def _rebuild(damage: Damaged, root: Path, configuration: Path) -> None:
+def _rebuild(damage: Damaged, configuration: Path, look: Look) -> None:
     rows = datastore.salvage(damage.path)
-    verdict = decide(rows, configuration, root)
+    verdict = decide(rows, configuration, look)
     if isinstance(verdict, Doubts):
         raise _refused(damage, verdict, configuration) from damage
     told = _told(damage, len(rows))
@@ -132,7 +142,7 @@ def _configured(path: Path) -> HostConfiguration | None:
         return None
 
 
-def _machine(memory: Remembered, root: Path) -> Machine:
+def _machine(root: Path, memory: Remembered) -> Machine:
     try:
         disks = partitions.discover(memory.spec.storage)
     except TridentError as error:
