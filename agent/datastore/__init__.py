@@ -18,9 +18,9 @@ from pathlib import Path
 from agent.api import status as host_status
 from agent.api.errors import Kind, TridentError
 from agent.api.status import HostStatus
+from agent.datastore.damage import REBUILD_HINT, newer
 from agent.datastore.damage import Damaged as Damaged
 from agent.datastore.damage import damaged as damaged
-from agent.datastore.damage import newer
 from agent.datastore.damage import salvage as salvage
 from agent.datastore.rows import Row as Row
 from agent.datastore.rows import parse_time
@@ -54,7 +54,13 @@ class Datastore:
             found = self._connection.execute(
                 "SELECT contents FROM hoststatus ORDER BY id DESC LIMIT 1"
             ).fetchone()
-        return None if found is None else host_status.parse(str(found[0]))
+        if found is None:
+            return None
+        try:
+            return host_status.parse(str(found[0]))
+        except TridentError as error:
+            error.hint = REBUILD_HINT
+            raise
 
     def append(self, status: HostStatus) -> None:
         """Make `status` the one that counts; on disk when this returns. Equal ones add no row."""

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from agent.api.errors import Kind, TridentError
 from agent.datastore.rows import Row, parse_time
 
-_COMMIT = (
+REBUILD_HINT = (
     "run `trident commit`, which rebuilds it when disks and firmware leave no doubt; nothing was "
     "changed"
 )
@@ -31,7 +31,9 @@ class Damaged(TridentError):
     `copy` is where it was set aside; None when that failed.
     """
 
-    def __init__(self, path: Path, why: str, copy: Path | None, *, hint: str = _COMMIT) -> None:
+    def __init__(
+        self, path: Path, why: str, copy: Path | None, *, hint: str = REBUILD_HINT
+    ) -> None:
         super().__init__(
             Kind.INITIALIZATION,
             "load-host-status",
