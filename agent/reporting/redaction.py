@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 from pydantic import JsonValue
@@ -27,31 +28,70 @@ _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
 _PRIVATE_KEY = re.compile(rf"{_BEGIN.pattern}.*?(?:{_END.pattern}|\Z)", re.DOTALL)
 _QUOTE = r"\\?[\"']"
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b([a-z][a-z0-9+.-]{0,20}://)[^/\s\"'@]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
-    (
+_NAMED = rf"(?:{_WORDS})(?:{_QUOTE})?\s*[=:]\s*"
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """What a secret looks like. It is only looked for where one of `signs` (lower case) is."""
+
+    signs: tuple[str, ...]
+    expression: re.Pattern[str]
+    replacement: str
+
+    def hide(self, text: str, lower: str) -> str:
+        if not any(sign in lower for sign in self.signs):
+            return text
+        return self.expression.sub(self.replacement, text)
+
+
+_NAMES = ("passw", "passphrase", "secret", "token", "key", "psk", "credential")
+_PATTERNS = (
+    _Pattern(
+        ("@",),
+        re.compile(r"\b([a-z][a-z0-9+.-]{0,20}://)[^/\s\"'@]+@", re.IGNORECASE),
+        rf"\1{HIDDEN}@",
+    ),
+    _Pattern(
+        ("?", "&"),
         re.compile(
-            rf"([?&](?:sig|signature|sas|key|auth|x-amz-[a-z-]+|[\w-]{{0,64}}(?:{_WORDS}))=)[^&\s\"'<]+",
+            rf"([?&](?:sig|signature|sas|key|auth|x-amz-[a-z-]+|[\w-]{{0,64}}(?:{_WORDS}))=)"
+            r"[^&\s\"'<]+",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",
     ),
-    (re.compile(r"\b(bearer|basic)\s+[\w.~+/-]{8,}=*", re.IGNORECASE), rf"\1 {HIDDEN}"),
-    (re.compile(r"\$(?:[12][abxy]?|5|6|7|y|gy|sha1)\$[\w./$=,+-]{6,}"), HIDDEN),
-    (re.compile(r"\b(echo|printf)\b[^\n|]{1,400}(\|[^\n|]{1,100}chpasswd)"), rf"\1 {HIDDEN} \2"),
-    (
+    _Pattern(
+        ("bearer", "basic"),
+        re.compile(r"\b(bearer|basic)\s+[\w.~+/-]{8,}=*", re.IGNORECASE),
+        rf"\1 {HIDDEN}",
+    ),
+    _Pattern(
+        ("$",),
+        re.compile(r"\$(?:[12][abxy]?|5|6|7|y|gy|sha1)\$[\w./$=,+-]{6,}"),
+        HIDDEN,
+    ),
+    _Pattern(
+        ("chpasswd",),
+        re.compile(r"\b(echo|printf)\b[^\n|]{1,400}(\|[^\n|]{1,100}chpasswd)"),
+        rf"\1 {HIDDEN} \2",
+    ),
+    _Pattern(
+        ("dangerous-",),
         re.compile(
             rf"(type:\s*dangerous-[a-z-]+,?\s+value:\s*|value:\s*(?={_QUOTE}?[^\s,}}]+{_QUOTE}?,?"
             rf"\s+type:\s*dangerous-))(?:{_QUOTE})?[^\s\"',}}]+"
         ),
         rf"\1{HIDDEN}",
     ),
-    (
-        re.compile(
-            rf"((?:{_WORDS})(?:{_QUOTE})?\s*[=:]\s*(?:{_QUOTE})?)"
-            r"(?!<hidden>)[^\s\"'\\,;{}\[\]]+",
-            re.IGNORECASE,
-        ),
+    _Pattern(
+        _NAMES,
+        re.compile(rf"({_NAMED}({_QUOTE}))(?!{HIDDEN})(?:(?!\2)[^\n])+", re.IGNORECASE),
+        rf"\1{HIDDEN}",
+    ),
+    _Pattern(
+        _NAMES,
+        re.compile(rf"({_NAMED})(?!{HIDDEN})[^\s\"'\\]+", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
 )
@@ -69,8 +109,9 @@ class Redactor:
         text = _PRIVATE_KEY.sub(HIDDEN, text)
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
-        for pattern, replacement in _PATTERNS:
-            text = pattern.sub(replacement, text)
+        lower = text.lower()
+        for pattern in _PATTERNS:
+            text = pattern.hide(text, lower)
         return text
 
     def lines(self, lines: Iterable[str]) -> Iterator[str]:
