@@ -66,6 +66,8 @@ def decide(rows: tuple[Row, ...], configuration: Path, look: Look) -> HostStatus
     understood = _understood(rows)
     configured = None if understood else _configured(configuration)
     memories = evidence.memories(understood, configured, str(configuration))
+    if not memories and understood:
+        return Doubts(("the rows that can be read do not tell of an installed host",))
     if not memories:
         return Doubts(("no row can be read, and there is no Host Configuration to compare with",))
     verdicts = [evidence.judge(memory, look(memory)) for memory in memories]
@@ -93,9 +95,12 @@ def _rebuild(damage: Damaged, configuration: Path, look: Look) -> None:
 
 
 def _require_understood(store: Datastore) -> None:
-    """Raise Damaged when the row that counts makes no sense, unless a later agent wrote it."""
+    """Raise Damaged when there is no row that makes sense, unless a later agent wrote it."""
     try:
-        store.latest()
+        if store.latest() is None:
+            raise datastore.damaged(store.path, "it holds no Host Status")
+    except Damaged:
+        raise
     except TridentError as error:
         rows = store.rows()
         version = _version_of(rows[-1].contents) if rows else None

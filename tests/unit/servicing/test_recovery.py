@@ -66,6 +66,23 @@ def test_f57_a_configuration_that_does_not_fit_the_machine_is_not_believed(tmp_p
     assert path.read_bytes() == b"no database"
 
 
+def test_f57_a_datastore_without_a_row_is_damage(tmp_path: Path) -> None:
+    with datastore.created(tmp_path / "d.sqlite"):
+        pass
+    error = refused(tmp_path / "d.sqlite", tmp_path / "config.yaml")
+    assert isinstance(error, datastore.Damaged)
+    assert "it holds no Host Status" in error.message
+
+
+def test_f57_rows_of_an_installation_that_never_was_are_no_installed_host(tmp_path: Path) -> None:
+    stored(tmp_path / "d.sqlite", "servicingState: [")
+    with datastore.opened(tmp_path / "d.sqlite") as store:
+        contents = text_of(HostStatus(is_management_os=True))
+        store._connection.execute("UPDATE hoststatus SET contents = ? WHERE id = 1", (contents,))
+    error = refused(tmp_path / "d.sqlite", tmp_path / "config.yaml")
+    assert "do not tell of an installed host" in error.message
+
+
 def test_f57_a_row_that_makes_no_sense_is_damage(tmp_path: Path) -> None:
     stored(tmp_path / "d.sqlite", "servicingState: [")
     error = refused(tmp_path / "d.sqlite", tmp_path / "config.yaml")
