@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     _add_report_files(commit)
     _add_rollback(commands)
     _add_get(commands)
+    _add_diagnose(commands)
     network = commands.add_parser("start-network")
     _add_configuration(network)
     return top
@@ -113,6 +114,15 @@ def _add_get(commands: _Commands) -> None:
         default="status",
     )
     get.add_argument("-o", "--outfile", type=Path, metavar="PATH", help="write here instead")
+
+
+def _add_diagnose(commands: _Commands) -> None:
+    diagnose = commands.add_parser("diagnose", help="collect what helps to find a fault")
+    diagnose.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the .tar.zst to write"
+    )
+    diagnose.add_argument("--journal", action="store_true", help="with the host's journal")
+    diagnose.add_argument("--selinux", action="store_true", help="with SELinux' audit log")
 
 
 def _add_configuration(command: argparse.ArgumentParser) -> None:

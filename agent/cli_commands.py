@@ -213,6 +213,17 @@ def _get(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _diagnose(arguments: argparse.Namespace) -> int:
+    from agent.servicing import diagnose
+
+    request = diagnose.DiagnoseRequest(arguments.output, arguments.journal, arguments.selinux)
+    outcome = diagnose.run(request)
+    print(f"{arguments.output}: {len(outcome.collected)} files")
+    for failure in outcome.failures:
+        print(f"not collected: {failure.item}: {failure.error}")
+    return OK
+
+
 def _start_network(arguments: argparse.Namespace) -> int:
     from agent.servicing import network
 
@@ -247,5 +258,6 @@ _COMMANDS: dict[str, Command] = {
     "commit": _commit,
     "rollback": _rollback,
     "get": _get,
+    "diagnose": _diagnose,
     "start-network": _start_network,
 }

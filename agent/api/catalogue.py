@@ -82,13 +82,18 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`trident install` was run on a system that lives on a disk.",
             "Boot the servicing image. To install anyway, create `/override-trident-safety-check`.",
         ),
+        "datastore-rebuilt": Meaning(
+            "A damaged datastore was rebuilt; in `lastError` of the Host Status, not as a failure.",
+            "Update the host once, so that it is known again what image it runs.",
+        ),
         "link-down": Meaning(
             "The network interface that the machine booted from has no link.",
             "Check cable and switch port.",
         ),
         "load-host-status": Meaning(
-            "The datastore cannot be read or is damaged; a copy of it was kept.",
-            "Restore the datastore from a backup, or install the host anew.",
+            "The datastore cannot be read, is damaged or of a later agent; a copy of it was kept.",
+            "Run `trident commit`, which rebuilds it when disks and firmware leave no doubt; else "
+            "do what the hint says.",
         ),
         "parse-host-status": Meaning(
             "The Host Status in the datastore is not one that this version understands.",
@@ -104,6 +109,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         ),
     },
     Kind.INTERNAL: {
+        "generate-diagnostics-bundle": Meaning(
+            "The file of `trident diagnose` could not be written.",
+            "Name a file where there is space, in a directory that exists.",
+        ),
         "get-block-device-path": Meaning("A step asked for a device too early.", _DEFECT),
         "get-root-block-device-id": Meaning("The Host Status has no root file system.", _DEFECT),
         "internal": Meaning("Something happened that the program rules out.", _DEFECT),
@@ -137,6 +146,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         ),
         "duplicate-fs-uuid-ab-update": Meaning(
             "The image's file system has the UUID of the one that is active now.",
+            "Rebuild the image with new UUIDs.",
+        ),
+        "duplicate-fs-uuid-acl-verification-failed": Meaning(
+            "Azure Container Linux: the same UUID on both sides, and not provably the same /usr.",
             "Rebuild the image with new UUIDs.",
         ),
         "esp-mount-point-mismatch": Meaning(
@@ -300,6 +313,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "deploy-images": Meaning(
             "Writing a file system of the image failed.",
             "Check disk and network; install again.",
+        ),
+        "file-access": Meaning(
+            "A file, directory or device could not be read or written: full, read-only, failing.",
+            "Do what the hint says, then run the command again; it starts from the beginning.",
         ),
         "find-staged-file": Meaning("A file that staging left is gone.", "Stage again."),
         "generate-netplan-config": Meaning(

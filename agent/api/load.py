@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from agent.api import yamltext
+from agent.api import unknown, yamltext
 from agent.api.errors import Kind, TridentError, context
 from agent.api.hostconfig import HostConfiguration
 from agent.api.yamltext import Document, Mark, Path, Positions, YamlError
@@ -110,6 +110,14 @@ def build(model: type[M], document: Document) -> M:
         raise ParseError(_problems(error, document, model)) from error
 
 
+def build_leniently(model: type[M], document: Document) -> M:
+    """As `build`, but fields that `model` does not know are kept, not refused."""
+    try:
+        return unknown.build(model, document.value)
+    except ValidationError as error:
+        raise ParseError(_problems(error, document, model)) from error
+
+
 def _refuse_other_documents(document: Document) -> None:
     """Documents that are recognisably something else get an error of their own."""
     root = document.value
@@ -136,11 +144,11 @@ def _refuse_other_documents(document: Document) -> None:
 def _problems(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
     """One problem a path: the alternatives of a union are joined with "or"."""
     messages: dict[Path, list[str]] = {}
-    unknown: set[Path] = set()
+    not_known: set[Path] = set()
     for detail in error.errors(include_url=False, include_input=False):
         path = _document_path(detail["loc"], detail["type"], document.value)
         if detail["type"] == "extra_forbidden":
-            unknown.add(path)
+            not_known.add(path)
         message = _message(detail["type"], detail["msg"])
         if message not in (known := messages.setdefault(path, [])):
             known.append(message)
@@ -149,8 +157,8 @@ def _problems(error: ValidationError, document: Document, model: type[BaseModel]
         Problem(
             ", or ".join(texts),
             yamltext.show(path),
-            positions.of_key(path) if path in unknown else positions.of(path),
-            _spelling(model, path) if path in unknown else None,
+            positions.of_key(path) if path in not_known else positions.of(path),
+            _spelling(model, path) if path in not_known else None,
         )
         for path, texts in messages.items()
     ]

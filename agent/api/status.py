@@ -1,18 +1,20 @@
 """The Host Status: what the agent remembers of a host. YAML, one document.
 
-Fields that this version does not know are kept when a status is read and written again.
+Fields that this version does not know, in the status or in its configurations, are kept when a
+status is read and written again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from agent.api import load, yamltext
+from agent.api import load, unknown, yamltext
 from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import HostConfiguration
 from agent.api.model import CONTRACT, BlockDeviceId, HostPath, Model
@@ -79,6 +81,9 @@ class HostStatus(Model):
     overwritten_volume: AbVolume | None = None
     """The side that an unfinished update has begun to write: what it held is lost. Not upstream's.
     """
+    attempted_spec: HostConfiguration | None = None
+    """What an update that has begun, and was not staged, was to make of that side. Not upstream's.
+    """
     disk_uuids: Mapping[BlockDeviceId, UUID] = {}
     install_index: int = Field(default=0, ge=0)
     is_management_os: bool = False
@@ -96,21 +101,19 @@ def parse(text: str | bytes) -> HostStatus:
 
 
 def _build(document: Document) -> HostStatus:
-    """The status as it is or, if that has another shape, as it is after migration."""
-    try:
-        return load.build(HostStatus, document)
-    except load.ParseError:
-        modern = replace(document, value=modernise(document.value))
-        if modern == document:
-            raise
-        return load.build(HostStatus, modern)
+    """The status as it is or, if that has another shape, after migration or as a later one."""
+    modern = replace(document, value=modernise(document.value))
+    for candidate in (document, modern):
+        with suppress(load.ParseError):
+            return load.build(HostStatus, candidate)
+    return load.build_leniently(HostStatus, modern)
 
 
 def dump(status: HostStatus) -> str:
     """The status as YAML text."""
-    plain: dict[str, JsonValue] = status.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True
-    )
+    dumped = status.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    plain = unknown.with_unknown(status, dumped)
+    assert isinstance(plain, dict)
     always: dict[str, JsonValue] = {
         "spec": {},
         "servicingState": str(status.servicing_state),

@@ -206,7 +206,7 @@ class MountPoint(Model):
 
     @model_serializer(mode="wrap", when_used="json")
     def _short(self, handler: SerializerFunctionWrapHandler) -> str | dict[str, JsonValue]:
-        if self.options == DEFAULT_MOUNT_OPTIONS:
+        if self.options == DEFAULT_MOUNT_OPTIONS and not self.model_extra:
             return str(self.path)
         form: dict[str, JsonValue] = handler(self)
         return form

@@ -23,11 +23,13 @@ from agent.check.validate import storage_graph
 from agent.cosi.metadata import CosiMetadata, FsType, Image
 
 BOOT: Final = PurePosixPath("/boot")
+USR: Final = PurePosixPath("/usr")
 _RELAXABLE: Final = frozenset(
     (
         "unused-os-image-filesystem",
         "duplicate-fs-uuid",
         "duplicate-fs-uuid-ab-update",
+        "duplicate-fs-uuid-acl-verification-failed",
         "verity-mismatch",
         "esp-mount-point-mismatch",
         "unexpected-verity-on-esp",
@@ -45,6 +47,7 @@ class _Pair:
     graph: StorageGraph
     servicing: ServicingType
     active_fs_uuids: Mapping[str, str]
+    active_usr_hash: str | None
 
     def from_image(self) -> Iterator[tuple[Path, FileSystem]]:
         """Filesystems of the configuration whose content comes from the image."""
@@ -64,13 +67,15 @@ def fit(
     servicing: ServicingType = ServicingType.CLEAN_INSTALL,
     architecture: Architecture | None = None,
     active_fs_uuids: Mapping[str, str] | None = None,
+    active_usr_hash: str | None = None,
 ) -> list[Finding]:
     """What keeps `metadata`'s image from satisfying `hc`.
 
     `architecture` is the host's (None: not checked). `active_fs_uuids` has, for an A/B update, the
-    filesystem UUID on the active side of each A/B pair, by the pair's id.
+    filesystem UUID on the active side of each A/B pair, by the pair's id; `active_usr_hash` the
+    verity root hash of /usr that the running kernel was given, when it was given one.
     """
-    pair = _Pair(hc, metadata, storage_graph(hc), servicing, active_fs_uuids or {})
+    pair = _Pair(hc, metadata, storage_graph(hc), servicing, active_fs_uuids or {}, active_usr_hash)
     found = [*_architecture(metadata, architecture)]
     for check in (_unused, _missing, _uuids, _verity, _esp, _boot, _sizes):
         found += check(pair)
@@ -161,7 +166,13 @@ def _uuids_of_sides(pair: _Pair) -> Iterator[Finding]:
         image = by_mount_point.get(fs.mount_path) if fs.mount_path else None
         if image is None or fs.device_id is None:
             continue
-        if pair.active_fs_uuids.get(fs.device_id, "").lower() == image.fs_uuid.lower():
+        verity = pair.hc.storage.verity_device(fs.device_id)
+        device_id = verity.data_device_id if verity else fs.device_id
+        if pair.active_fs_uuids.get(device_id, "").lower() != image.fs_uuid.lower():
+            continue
+        if pair.image.is_acl:
+            yield from _same_content(pair, path, image)
+        else:
             yield _finding(
                 "duplicate-fs-uuid-ab-update",
                 f"the image's filesystem '{image.mount_point}' has the UUID {image.fs_uuid} of the"
@@ -169,6 +180,32 @@ def _uuids_of_sides(pair: _Pair) -> Iterator[Finding]:
                 (*path, "deviceId"),
                 "update to an image whose filesystems have other UUIDs",
             )
+
+
+def _same_content(pair: _Pair, path: Path, image: Image) -> Iterator[Finding]:
+    """Azure Container Linux may have one UUID on both sides of /usr: that of the same content.
+
+    Equal verity root hashes prove that it is.
+    """
+    staged = image.verity.roothash.strip().lower() if image.verity else ""
+    active = (pair.active_usr_hash or "").strip().lower()
+    if image.mount_point != USR:
+        why = "only /usr may have the same UUID on both sides"
+    elif not staged:
+        why = "the image has no verity root hash for it"
+    elif not active:
+        why = "the running kernel's command line has no usrhash="
+    elif staged != active:
+        why = f"the verity root hashes differ: {staged[:16]}... and, active, {active[:16]}..."
+    else:
+        return
+    yield _finding(
+        "duplicate-fs-uuid-acl-verification-failed",
+        f"the image's filesystem '{image.mount_point}' has the UUID {image.fs_uuid} of the active"
+        f" one, and that both hold the same is not proven: {why}",
+        (*path, "deviceId"),
+        "update to an image whose filesystems have other UUIDs",
+    )
 
 
 def _verity(pair: _Pair) -> Iterator[Finding]:

@@ -241,6 +241,11 @@ class CosiMetadata(_Lenient):
     def variant_id(self) -> str | None:
         return osrelease.parse(self.os_release).get("VARIANT_ID")
 
+    @property
+    def is_acl(self) -> bool:
+        """Whether this is Azure Container Linux, whose images differ in known ways."""
+        return self.variant_id == "azurecontainerlinux"
+
     def files(self) -> Iterator[ImageFile]:
         """Files of the filesystems and their hash trees."""
         for image in self.images:

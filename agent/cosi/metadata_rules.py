@@ -17,7 +17,6 @@ from agent.cosi.metadata_model import (
 )
 
 IMAGES: Final = "images/"
-_ACL_VARIANT: Final = "azurecontainerlinux"
 
 
 def _unique_mount_points(metadata: CosiMetadata) -> str | None:
@@ -47,7 +46,7 @@ def _bootloader(metadata: CosiMetadata) -> str | None:
 
 def _packages(metadata: CosiMetadata) -> str | None:
     if metadata.os_packages is None:
-        if metadata.variant_id == _ACL_VARIANT:
+        if metadata.is_acl:
             return None
         return "'osPackages' is required from version 1.1 on"
     for package in metadata.os_packages:

@@ -83,6 +83,11 @@ def inspect(path: Path) -> BlockDevice:
     return devices[0]
 
 
+def describe() -> str:
+    """All that lsblk knows of all devices, as JSON text, for people."""
+    return run(["lsblk", "--json", "--bytes", "--paths", "--tree", "--output-all"]).stdout
+
+
 def resolve(path: Path) -> Path:
     """The device node a stable name (by-path, by-id ...) points to, below /dev.
 

@@ -5,9 +5,13 @@ The `.new` name is left behind only by a crash; the next write of the same file 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 _COPY_CHUNK_BYTES = 1 << 20
 _SELINUX_LABEL = "security.selinux"
@@ -20,32 +24,39 @@ def write(path: Path, data: bytes | str, *, mode: int | None = None) -> None:
     Raises OSError; then `path` is what it was and no temporary file is left.
     """
     content = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(path.name + ".new")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            _finish(stream.fileno(), mode)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+    with replacing(path, mode=mode) as stream:
+        stream.write(content)
 
 
 def copy(source: Path, target: Path, *, mode: int | None = None) -> None:
     """Replace `target` with the content of `source`, as safely as `write`."""
-    temporary = target.with_name(target.name + ".new")
+    with source.open("rb") as reader, replacing(target, mode=mode) as stream:
+        shutil.copyfileobj(reader, stream, _COPY_CHUNK_BYTES)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+    """A stream whose content replaces `path` at the end of the block, as safely as `write`.
+
+    An exception in the block leaves `path` what it was. Nobody but the owner can read what has a
+    `mode` before it has that.
+    """
+    temporary = path.with_name(path.name + ".new")
     try:
-        with source.open("rb") as reader, temporary.open("wb") as stream:
-            shutil.copyfileobj(reader, stream, _COPY_CHUNK_BYTES)
+        with open(temporary, "wb", opener=None if mode is None else _private) as stream:
+            yield stream
             stream.flush()
-            _finish(stream.fileno(), mode)
-        temporary.replace(target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+            if mode is not None:
+                os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
-    sync_directory(target.parent)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:
@@ -71,7 +82,8 @@ def inside(root: Path, path: Path | str) -> Path:
     return root / str(path).lstrip("/")
 
 
-def _finish(descriptor: int, mode: int | None) -> None:
-    if mode is not None:
-        os.fchmod(descriptor, mode)
-    os.fsync(descriptor)
+def _private(path: str, flags: int) -> int:
+    """Open a fresh file that only the owner may read."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, 0o600)

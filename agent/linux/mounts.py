@@ -46,6 +46,11 @@ def at(target: Path) -> Mount | None:
     return parse(result.stdout)[-1]
 
 
+def describe() -> str:
+    """All mounts as JSON text, for people."""
+    return run(["findmnt", "--json"]).stdout
+
+
 def mount(
     source: Path | str,
     target: Path,

@@ -108,7 +108,7 @@ def run(
             start_new_session=True,
         )
     except OSError as error:
-        raise _could_not_execute(words, error) from error
+        raise could_not_execute(words, error) from error
     try:
         out, err = process.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -193,7 +193,7 @@ def spawn(
                 pass_fds=tuple(pass_fds),
             )
         except OSError as error:
-            raise _could_not_execute(words, error) from error
+            raise could_not_execute(words, error) from error
     process = Process(popen, words, log)
     try:
         yield process
@@ -214,7 +214,8 @@ def _explain(returncode: int, stderr_tail: str) -> str:
     return f"{how}: {detail}" if detail else how
 
 
-def _could_not_execute(words: tuple[str, ...], error: OSError) -> TridentError:
+def could_not_execute(words: Sequence[str], error: OSError) -> TridentError:
+    """The error for a program that could not be started."""
     return TridentError(
         Kind.SERVICING,
         "command-could-not-execute",

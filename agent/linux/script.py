@@ -1,11 +1,12 @@
-"""Runs an operator's script: bounded in time and kept output, its process group killed.
+"""Runs an operator's script: bounded in time and kept output, nothing that it started left running.
 
-Standard output and error are one stream. However much a script writes, only the end is kept; a
-child left behind in its process group does not outlive it.
+Standard output and error are one stream. However much a script writes, only the end is kept. What
+is to go on running must be started by somebody else: the service manager (`systemctl start`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -15,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.linux.run import Process, spawn
+from agent.linux.containment import contained
+from agent.linux.run import Process, could_not_execute, require, spawn
 
 KEPT_BYTES = 64 << 10
 _CHUNK_BYTES = 4096
@@ -50,10 +52,18 @@ def run(
     words = [os.fspath(word) for word in argv]
     if chroot is not None:
         words = ["chroot", os.fspath(chroot), *words]
+    _require_program(words)
     reader, writer = os.pipe()
     tail = _Tail(reader)
     try:
-        with spawn(words, log=Path(f"/proc/self/fd/{writer}"), env=env) as process:
+        with (
+            contained() as inside,
+            spawn(
+                inside.command(words),
+                log=Path(f"/proc/self/fd/{writer}"),
+                env={**env, **inside.environment},
+            ) as process,
+        ):
             os.close(writer)
             writer = -1
             returncode = _wait(process, timeout_s, cancelled or threading.Event())
@@ -63,6 +73,15 @@ def run(
             os.close(writer)
         tail.close()
     return Outcome(returncode, tail.text(), tail.total_bytes)
+
+
+def _require_program(words: Sequence[str]) -> None:
+    """Find out before the shell that a containment may start it by would say so in its own way."""
+    if not os.path.isabs(words[0]):
+        require(words[0])
+    elif not os.access(words[0], os.X_OK):
+        absent = errno.EACCES if os.path.exists(words[0]) else errno.ENOENT
+        raise could_not_execute(words, OSError(absent, os.strerror(absent)))
 
 
 def _wait(process: Process, timeout_s: float, cancelled: threading.Event) -> int | None:

@@ -11,6 +11,7 @@ from agent.linux.run import run
 _WAIT_ONLINE = "systemd-networkd-wait-online.service"
 _NOT_ACTIVE = (3, 4)
 _NOT_LOADED = 5
+_ANY_STATE = (0, 1, 2, 3, 4)
 
 
 def reboot() -> None:
@@ -55,3 +56,24 @@ def disable(units: Sequence[str], root: Path) -> None:
     """Disable units of the target system below `root`."""
     if units:
         run(["systemctl", "--root", root, "disable", *units])
+
+
+def status(unit: str) -> str:
+    """What `systemctl status` says of a unit of the running system, whatever its state."""
+    argv = ["systemctl", "status", "--no-pager", "--full", unit]
+    return run(argv, ok=_ANY_STATE, merge_stderr=True).stdout
+
+
+def virtualization() -> str | None:
+    """The kind of virtual machine this system runs in; None on bare metal."""
+    return _detected("--vm")
+
+
+def container() -> str | None:
+    """The kind of container this system runs in; None outside of one."""
+    return _detected("--container")
+
+
+def _detected(kind: str) -> str | None:
+    found = run(["systemd-detect-virt", kind], ok=(0, 1)).stdout.strip()
+    return None if found in ("", "none") else found

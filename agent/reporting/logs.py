@@ -26,6 +26,7 @@ from agent.api.events import (
     StepStarted,
 )
 from agent.linux.run import TRACE
+from agent.reporting.lines import LinesFile
 
 LEVELS = {
     "OFF": logging.CRITICAL + 10,
@@ -77,22 +78,19 @@ def to_json(record: logging.LogRecord) -> bytes:
 
 
 class JsonFile(logging.Handler):
-    """Appends records to a file as JSON lines. A file that can't be written ends the handler."""
+    """Appends records to a file as JSON lines. A file that can't be written any more says so."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(TRACE)
-        self._path = path
-        self._stream = path.open("wb", buffering=0)
-        path.chmod(0o600)
+        self._file = LinesFile(path)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._stream.write(to_json(record) + b"\n")
-        except OSError:
-            self.handleError(record)
+        problem = self._file.write(to_json(record))
+        if problem is not None:
+            log.warning("%s", problem)
 
     def close(self) -> None:
-        self._stream.close()
+        self._file.close()
         super().close()
 
 

@@ -7,6 +7,7 @@ durations come from the events, so no code measures itself.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import re
@@ -19,8 +20,11 @@ from pathlib import Path
 
 import agent
 from agent.api.events import Event, OperationDone, OperationFailed, OperationStarted, StepDone
+from agent.reporting.lines import LinesFile
 
 Sink = Callable[[bytes], None]
+
+log = logging.getLogger(__name__)
 
 _STARTED = {"install": "clean_install_start", "update": "update_start"}
 _DONE = {"install": "clean_install_success", "update": "ab_update_success"}
@@ -100,14 +104,15 @@ class MetricsFile:
     """A sink that appends entries to a file, one a line; starts empty."""
 
     def __init__(self, path: Path) -> None:
-        self._stream = path.open("wb", buffering=0)
-        path.chmod(0o600)
+        self._file = LinesFile(path)
 
     def __call__(self, entry: bytes) -> None:
-        self._stream.write(entry + b"\n")
+        problem = self._file.write(entry)
+        if problem is not None:
+            log.warning("%s", problem)
 
     def close(self) -> None:
-        self._stream.close()
+        self._file.close()
 
 
 @cache

@@ -18,6 +18,7 @@ from agent.api.errors import TridentError
 from agent.api.events import Event, StepProgress, dump_json
 from agent.api.hostconfig import HostConfiguration
 from agent.reporting import logs
+from agent.reporting.journal import JournalMetrics
 from agent.reporting.metrics import Metrics, MetricsFile, Sink
 from agent.reporting.phonehome import Phonehome, State
 from agent.reporting.recorder import Observer, Recorder
@@ -109,7 +110,9 @@ def _open_files(stack: ExitStack, directory: Path) -> list[Sink]:
         log.warning("no log files are kept: %s", error)
         return []
     logs.attach(handler)
-    return [metrics]
+    journal = JournalMetrics()
+    stack.callback(journal.close)
+    return [metrics, journal]
 
 
 class _Senders:

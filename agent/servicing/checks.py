@@ -89,9 +89,17 @@ def require_fitting(
         servicing=context.servicing,
         architecture=Architecture(os.uname().machine),
         active_fs_uuids=active_fs_uuids,
+        active_usr_hash=usr_hash(safety.CMDLINE.read_text()),
     )
     findings.require_clean(found)
     _log_warnings(found)
+
+
+def usr_hash(cmdline: str) -> str | None:
+    """The verity root hash of /usr in a kernel command line; None when there is none. Pure."""
+    prefix = "usrhash="
+    given = (word.removeprefix(prefix) for word in cmdline.split() if word.startswith(prefix))
+    return next(given, None) or None
 
 
 def require_ready(context: Context, subsystems: Sequence[Subsystem]) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import datastore
 from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import DEFAULT_DATASTORE
 from agent.api.status import HostStatus, ServicingState, ServicingType
@@ -24,7 +23,7 @@ from agent.engine.subsystem import Phase, Step
 from agent.linux import bootvars, efivars, files, systemd
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
-from agent.servicing import booted, lock, statuses, verdicts
+from agent.servicing import booted, lock, recovery, statuses, verdicts
 from agent.servicing.interruption import Interrupted
 from agent.servicing.operation import Outcome, public_status, recorded, require_root
 from agent.servicing.verdicts import Change, Verdict
@@ -57,7 +56,7 @@ def run(request: CommitRequest) -> Outcome:
     An updated system that is not healthy is no exception but an outcome: its error, and a reboot.
     """
     require_root()
-    with lock.servicing_lock(NAME), datastore.opened(request.datastore) as store:
+    with lock.servicing_lock(NAME), recovery.opened(request.datastore, root=request.root) as store:
         status = store.latest() or HostStatus()
         with reporting(
             NAME, status.spec, request.observers, log_directory=request.log_directory

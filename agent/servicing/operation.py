@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.api import status as host_status
+from agent.api import yamltext
 from agent.api.errors import Kind, TridentError
-from agent.api.hostconfig import HostConfiguration
-from agent.api.osconfig import HashedPassword, PlainTextPassword, User
 from agent.api.status import HostStatus
+from agent.reporting.redaction import Redactor, secrets
 from agent.reporting.reports import Reports
 
 
@@ -24,7 +24,6 @@ class Operation(StrEnum):
 
 
 ALL_OPERATIONS = frozenset(Operation)
-HIDDEN = "<hidden>"
 
 
 @dataclass(frozen=True)
@@ -88,31 +87,8 @@ def _report(
 
 
 def public_status(status: HostStatus) -> str:
-    """A Host Status as YAML, fit to leave the host: passwords are replaced."""
-    return host_status.dump(
-        status.model_copy(
-            update={"spec": _public(status.spec), "spec_old": _public(status.spec_old)}
-        )
-    )
-
-
-def _public(configuration: HostConfiguration) -> HostConfiguration:
-    os_ = configuration.os
-    management = configuration.management_os
-    return configuration.model_copy(
-        update={
-            "os": os_.model_copy(update={"users": _without_passwords(os_.users)}),
-            "management_os": management.model_copy(
-                update={"users": _without_passwords(management.users)}
-            ),
-        }
-    )
-
-
-def _without_passwords(users: tuple[User, ...]) -> tuple[User, ...]:
-    return tuple(
-        user.model_copy(update={"password": user.password.model_copy(update={"value": HIDDEN})})
-        if isinstance(user.password, PlainTextPassword | HashedPassword)
-        else user
-        for user in users
-    )
+    """A Host Status as YAML, fit to leave the host: without secrets."""
+    whole = yamltext.parse(host_status.dump(status)).value
+    public = Redactor(secrets(whole)).document(whole)
+    assert isinstance(public, dict)
+    return yamltext.dump(public)

@@ -21,7 +21,7 @@ from agent.engine.execute import execute, run_step
 from agent.engine.subsystem import Phase, Step
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
-from agent.servicing import booted, chain, checks, lock, running, statuses
+from agent.servicing import booted, chain, checks, lock, recovery, running, statuses
 from agent.servicing.booted import Booted
 from agent.servicing.chain import Target
 from agent.servicing.install import MakeSubsystems
@@ -63,7 +63,7 @@ def run(
     Raises TridentError; the failure is then in the datastore and was reported.
     """
     require_root()
-    with lock.servicing_lock(NAME), datastore.opened(request.datastore) as store:
+    with lock.servicing_lock(NAME), recovery.opened(request.datastore) as store:
         status = running.status(store)
         with reporting(
             NAME, status.spec, request.observers, log_directory=request.log_directory
@@ -118,6 +118,7 @@ class _Rollback:
             require_intact,
         )
         run_step(step, context, self.reports.recorder)
+        self.store.require_room()
         state = ServicingState.MANUAL_ROLLBACK_AB_STAGED
         return self._save(statuses.serviced(status, context.configuration, state))
 

@@ -29,10 +29,15 @@ def installed(context: Context, state: ServicingState, *, in_target: bool) -> Ho
     )
 
 
-def staging(status: HostStatus, volume: AbVolume) -> HostStatus:
+def staging(status: HostStatus, volume: AbVolume, configuration: HostConfiguration) -> HostStatus:
     """A host that is about to have one side overwritten; an update staged before is forgotten."""
     return recorded(status).model_copy(
-        update={"overwritten_volume": volume, "last_error": None, "trident_version": VERSION}
+        update={
+            "overwritten_volume": volume,
+            "attempted_spec": configuration,
+            "last_error": None,
+            "trident_version": VERSION,
+        }
     )
 
 
@@ -60,6 +65,7 @@ def serviced(
             "spec_old": running.spec,
             "servicing_state": state,
             "overwritten_volume": None,
+            "attempted_spec": None,
             "last_error": None,
             "trident_version": VERSION,
         }
@@ -73,6 +79,7 @@ def flipped(status: HostStatus, volume: AbVolume) -> HostStatus:
             "servicing_state": ServicingState.PROVISIONED,
             "ab_active_volume": volume,
             "overwritten_volume": None,
+            "attempted_spec": None,
             "spec_old": HostConfiguration(),
             "last_error": None,
             "trident_version": VERSION,

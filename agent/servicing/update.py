@@ -33,7 +33,7 @@ from agent.engine.plan import Plan
 from agent.engine.subsystem import Phase, Step
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
-from agent.servicing import checks, images, lock, running, statuses
+from agent.servicing import checks, images, lock, recovery, running, statuses
 from agent.servicing.install import MakeSubsystems
 from agent.servicing.operation import (
     ALL_OPERATIONS,
@@ -66,7 +66,7 @@ def run(request: UpdateRequest, make_subsystems: MakeSubsystems = Subsystems.for
     and was reported.
     """
     require_root()
-    with lock.servicing_lock(NAME), datastore.opened(request.datastore) as store:
+    with lock.servicing_lock(NAME), recovery.opened(request.datastore) as store:
         status = running.status(store)
         given = request.configuration or status.spec
         with reporting(
@@ -175,7 +175,8 @@ class _Update:
                 newroot=newroot.choose(),
             )
             planned = _checked_plan(context, self.subsystems, self.request.operations)
-            self._save(statuses.staging(status, context.target_volume))
+            self.store.require_room()
+            self._save(statuses.staging(status, context.target_volume, context.configuration))
             return self._carry_out(planned, context)
 
     def _carry_out(self, planned: Plan, context: Context) -> HostStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +14,12 @@ from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import files
 from agent.reporting.logs import FULL_LOG, METRICS_LOG
 
+log = logging.getLogger(__name__)
+
+_STAGED = {
+    ServicingType.CLEAN_INSTALL: ServicingState.CLEAN_INSTALL_STAGED,
+    ServicingType.AB_UPDATE: ServicingState.AB_UPDATE_STAGED,
+}
 _FINALIZED = {
     ServicingType.CLEAN_INSTALL: ServicingState.CLEAN_INSTALL_FINALIZED,
     ServicingType.AB_UPDATE: ServicingState.AB_UPDATE_FINALIZED,
@@ -21,7 +28,7 @@ _FINALIZED = {
 
 
 class History:
-    """Copies the log files at the end of finalize, and of an update's stage.
+    """Copies the log files at the end of stage and of finalize. It costs no operation to fail.
 
     `log_directory` None: there are none.
     """
@@ -38,9 +45,8 @@ class History:
         """Nothing here depends on the servicing host."""
 
     def stage(self, context: Context) -> Sequence[Step]:
-        if context.servicing is not ServicingType.AB_UPDATE:
-            return ()
-        return self._copying(context, Phase.CONFIGURE, "staged", ServicingState.AB_UPDATE_STAGED)
+        state = _STAGED.get(context.servicing)
+        return self._copying(context, Phase.CONFIGURE, "staged", state) if state else ()
 
     def finalize(self, context: Context) -> Sequence[Step]:
         return self._copying(context, Phase.FINALIZE, "logs", _FINALIZED[context.servicing])
@@ -73,5 +79,10 @@ def _copy(source: Path, target: Path, state: ServicingState, context: Context) -
     log_name, metrics_name = names(state, datetime.now(UTC))
     directory = files.inside(context.newroot, target)
     for name, kept in ((FULL_LOG.name, log_name), (METRICS_LOG.name, metrics_name)):
-        if (source / name).exists():
+        if not (source / name).exists():
+            continue
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
             files.copy(source / name, directory / kept, mode=0o600)
+        except OSError as error:
+            log.warning("%s could not be kept as %s: %s", name, target / kept, error.strerror)

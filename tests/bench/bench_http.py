@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.linux.run import run as run_command
-from tests.kit import nginx
-from tests.kit.bootserver import BootServer, free_port, write_settings
+from tests.kit import nginx, ports
+from tests.kit.bootserver import BootServer, write_settings
 
 PAIRS = 6
 TURN_S = 2
@@ -127,7 +127,7 @@ def _figures(turns: list[Turn]) -> dict[str, object]:
 
 @contextmanager
 def _servers(folder: Path) -> Iterator[tuple[Contender, Contender]]:
-    http = {"port": free_port(), "workers": WORKERS, "threads": THREADS}
+    http = {"port": ports.claimed(), "workers": WORKERS, "threads": THREADS}
     ours = BootServer(write_settings(folder, http=http))
     image = folder / "files" / "os.cosi"
     with image.open("wb") as file:

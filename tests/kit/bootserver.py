@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import yaml
 
 from agent.linux.run import Process, Result, run, spawn
 from bootserver.settings import Settings, load
+from tests.kit import ports
 
 MAC = "52:54:00:77:00:01"
 OTHER_MAC = "52:54:00:77:00:02"
@@ -87,14 +87,6 @@ def make_artifacts(folder: Path) -> Path:
     return folder
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of the loopback address that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def write_settings(folder: Path, **more: Any) -> Path:
     """A settings file for the loopback address, without DHCP; `more` replaces whole keys."""
     make_artifacts(folder / "artifacts")
@@ -104,8 +96,8 @@ def write_settings(folder: Path, **more: Any) -> Path:
         "artifacts": "artifacts",
         "files": "files",
         "state": "state",
-        "http": {"port": free_port()},
-        "tftp": {"port": free_port(socket.SOCK_DGRAM)},
+        "http": {"port": ports.claimed()},
+        "tftp": {"port": ports.claimed()},
         "dhcp": {"mode": "off"},
     }
     path = folder / "settings.yaml"

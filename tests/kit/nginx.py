@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.linux.run import spawn
+from tests.kit import ports
 
 _CONFIG = """\
 daemon off; master_process on; worker_processes {workers}; pid {folder}/pid;
@@ -31,7 +32,7 @@ def serving(root: Path, *, workers: int = 1) -> Iterator[str]:
     """The URL of `root` while nginx serves it."""
     with tempfile.TemporaryDirectory(prefix="nginx-") as name:
         folder = Path(name)
-        port = _free_port()
+        port = ports.claimed()
         config = folder / "nginx.conf"
         user = "root" if os.geteuid() == 0 else "nobody"
         config.write_text(
@@ -41,12 +42,6 @@ def serving(root: Path, *, workers: int = 1) -> Iterator[str]:
         with spawn(argv, log=folder / "log") as process:
             _wait_for(port, process.poll)
             yield f"http://127.0.0.1:{port}"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def _wait_for(port: int, ended: Callable[[], int | None]) -> None:

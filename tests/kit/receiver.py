@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.kit import ports
 
 
 @dataclass
@@ -39,8 +42,10 @@ class Receiver:
 
 
 @contextmanager
-def receiver(answer: Callable[[str, int], int] | None = None, port: int = 0) -> Iterator[Receiver]:
-    """A running Receiver on `port` (0: any free one)."""
+def receiver(
+    answer: Callable[[str, int], int] | None = None, bound: socket.socket | None = None
+) -> Iterator[Receiver]:
+    """A running Receiver on the bound socket given, else on any free port."""
     state = Receiver(answer) if answer else Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,8 +67,12 @@ def receiver(answer: Callable[[str, int], int] | None = None, port: int = 0) -> 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
-    with Server(("127.0.0.1", port), Handler) as server:
-        state.port = server.server_address[1]
+    with Server(("127.0.0.1", 0), Handler, bind_and_activate=bound is None) as server:
+        if bound is not None:
+            server.socket.close()
+            server.socket = bound
+            server.server_activate()
+        state.port = ports.number(server.socket)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:

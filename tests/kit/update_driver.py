@@ -229,8 +229,9 @@ def boot(work: Path, side: str) -> None:
 
 def power_on(work: Path) -> None:
     """Power came back: what an interrupted run had mounted is gone, the firmware chooses."""
-    if mounts.at(NEWROOT) is not None:
-        mounts.unmount(NEWROOT, recursive=True)
+    for directory in (NEWROOT, RUNNING):
+        if mounts.at(directory) is not None:
+            mounts.unmount(directory, recursive=True)
     side = SIDES[AbVolume.A if FileFirmware(work / "firmware").power_on() == "AZLA" else AbVolume.B]
     print("booted", side)
     boot(work, side)

@@ -22,6 +22,7 @@ ADDONS_SUFFIX = ".extra.d"
 GRUB_CONFIG = "grub.cfg"
 _FIRST_UKI_NUMBER = 100
 _MAX_INSTALLATIONS = 1000
+_DIRECTORY = re.compile(r"AZL([2-9]|[1-9]\d+)?([AB])")
 _UKI = re.compile(r"vmlinuz-(\d+)-(azl[ab])(\d+)\.efi", re.IGNORECASE)
 _SUFFIX = {Architecture.X86_64: "x64", Architecture.AARCH64: "aa64"}
 
@@ -41,6 +42,15 @@ def directory(index: int, volume: AbVolume) -> str:
     """Name of the directory below EFI, and label of the firmware's boot entry."""
     ordinal = str(index + 1) if index else ""
     return f"AZL{ordinal}{'A' if volume is AbVolume.A else 'B'}"
+
+
+def parse_directory(name: str) -> tuple[int, AbVolume] | None:
+    """Install index and side of a directory or boot entry; None when it is not the agent's."""
+    found = _DIRECTORY.fullmatch(name)
+    if found is None:
+        return None
+    index = int(found[1]) - 1 if found[1] else 0
+    return (index, AbVolume.A if found[2] == "A" else AbVolume.B)
 
 
 def boot_loader(architecture: Architecture) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.bootserver import BootServer, free_port, random_bytes, write_settings
+from tests.kit import ports
+from tests.kit.bootserver import BootServer, random_bytes, write_settings
 
 IMAGE_BYTES = 3_000_000
 
@@ -32,4 +33,4 @@ def own_server(tmp_path: Path) -> BootServer:
 
 
 def _http() -> dict[str, int]:
-    return {"port": free_port(), "workers": 2, "threads": 16}
+    return {"port": ports.claimed(), "workers": 2, "threads": 16}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +18,10 @@ import yaml
 from agent.api import events
 from agent.api.events import OperationDone, OperationStarted, StepProgress
 from agent.linux.run import Process, run
-from tests.kit.bootserver import HOST_CONFIGURATION, MAC, OTHER_MAC, BootServer, free_port
+from tests.kit import ports
+from tests.kit.bootserver import HOST_CONFIGURATION, MAC, OTHER_MAC, BootServer
 
 STOP_LIMIT_S = 3.0
-_KINDS = {"http": socket.SOCK_STREAM, "tftp": socket.SOCK_DGRAM}
 
 
 def url(server: BootServer, path: str = "", mac: str = MAC) -> str:
@@ -292,7 +291,7 @@ def test_a_port_in_use_is_a_clear_error(own_server: BootServer, service: str) ->
         other = "tftp" if service == "http" else "http"
         second = own_server.settings_path.with_name("second.yaml")
         second.write_text(
-            yaml.safe_dump(values | {other: {"port": free_port(_KINDS[other])}, "state": "s2"})
+            yaml.safe_dump(values | {other: {"port": ports.claimed()}, "state": "s2"})
         )
         failed = BootServer(second).command("serve")
     assert failed.returncode == 1

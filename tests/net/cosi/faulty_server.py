@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
+from tests.kit import ports
+
 
 @dataclass(frozen=True)
 class Request:
@@ -70,7 +72,7 @@ class FaultyServer:
         self.behaviour = behaviour
         self.etag = '"one"'
         self.requests: list[Request] = []
-        self.port = 0
+        self.port = ports.claimed()
         self._listener: socket.socket | None = None
         self._clients: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -85,7 +87,6 @@ class FaultyServer:
     def start(self) -> None:
         self._stopping.clear()
         listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
         self._listener = listener
         self._start_thread(self._accept, listener)
 

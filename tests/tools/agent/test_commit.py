@@ -161,7 +161,7 @@ def test_a_state_that_waits_for_nothing_is_left_alone(
 
 
 def test_an_interrupted_commit_stops_at_once_and_is_done_again(tmp_path: Path) -> None:
-    """A reboot in the middle of a health check says nothing about the installation."""
+    """F10: a reboot in the middle of a health check says nothing about the installation."""
     root = node(tmp_path / "root", os.stat("/").st_dev)
     slow = {"name": "slow", "runOn": ["all"], "content": f"echo $$ > {tmp_path}/runs; sleep 250"}
     request = store(tmp_path / "store.sqlite", finalized(configuration([slow]), root))

@@ -138,6 +138,7 @@ def test_an_install_ends_finalized_with_its_memory_in_the_target(work: Path) -> 
     kept = listing(work, "trident", "/")
     assert "trident-CleanInstallFinalized-" in kept
     assert "trident-metrics-CleanInstallFinalized-" in kept
+    assert "trident-CleanInstallStaged-" in kept
 
 
 def test_events_come_in_the_order_of_the_phases(work: Path) -> None:
@@ -153,6 +154,7 @@ def test_events_come_in_the_order_of_the_phases(work: Path) -> None:
         "hooks/files",
         "hooks/postConfigure/inside",
         "initrd/regenerate",
+        "history/staged",
         "selinux/labels",
         "management/datastore",
         "boot/entries",
@@ -184,12 +186,14 @@ def test_nothing_allowed_does_nothing_and_finalize_alone_needs_a_stage(work: Pat
         "hooks/postProvision/outside",
         "management/settings",
         "hooks/postConfigure/inside",
+        "history/staged",
         "management/datastore",
         "boot/entries",
         "history/logs",
     ],
 )
 def test_an_install_killed_at_any_step_converges_when_run_again(work: Path, step: str) -> None:
+    """F01."""
     output = drive(work, f"stage,finalize {step}", "stage,finalize").stdout
     assert "failed 137" in output, output
     assert "outcome clean-install-finalized True left []" in output, output
@@ -209,6 +213,7 @@ def test_a_failing_script_stops_it_unmounted_with_the_error_remembered(work: Pat
 
 
 def test_a_wrong_metadata_hash_stops_it_before_anything_is_touched(work: Path) -> None:
+    """F45."""
     configure(work, image={"url": f"file://{work}/image.cosi", "sha384": "0" * 96})
     output = drive(work, "stage,finalize").stdout
     assert "the Host Configuration expects 0000" in output, output

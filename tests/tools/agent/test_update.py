@@ -232,6 +232,7 @@ def test_a_reboot_between_stage_and_finalize_changes_nothing(work: Path) -> None
 
 
 def test_another_configuration_is_not_finalized(work: Path) -> None:
+    """F65."""
     use = [configure(work, "v2"), configure(work, "v3")]
     output = drive(work, use[0], "update stage", use[1], "update finalize", "update stage")
     assert "refused invalid-input/staged-configuration-changed" in " ".join(output)
@@ -307,6 +308,7 @@ def test_an_unhealthy_system_gives_way_and_the_old_one_says_why(work: Path) -> N
 
 
 def test_a_system_that_does_not_come_up_is_reported_by_the_old_one(work: Path) -> None:
+    """F08, F09: whatever kept it from coming up."""
     output = drive(
         work,
         configure(work, "v2"),
@@ -405,6 +407,7 @@ def test_a_rollback_is_refused_when_the_other_side_was_written(work: Path) -> No
 
 
 def test_a_rollback_is_refused_when_another_system_is_there(work: Path) -> None:
+    """F66."""
     cycle = (configure(work, "v2"), "update stage,finalize", "power-on", "commit")
     exchange = f"sh tune2fs -f -U random {work}/root-a.img >/dev/null"
     output = drive(work, *cycle, exchange, "rollback stage")
@@ -426,7 +429,7 @@ def test_a_rollback_can_be_staged_and_finalized_apart(work: Path) -> None:
 def test_power_cut_at_any_step_boots_a_whole_system_and_the_update_converges(
     work: Path, step: str
 ) -> None:
-    """F01 to F05: killed in front of the step, then the power comes back."""
+    """F01, F02, F03, F04: killed in front of the step, then the power comes back."""
     output = drive(
         work,
         configure(work, "v2"),
@@ -449,6 +452,7 @@ def test_power_cut_at_any_step_boots_a_whole_system_and_the_update_converges(
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_run_that_was_killed_is_simply_repeated(work: Path, step: str) -> None:
+    """F01."""
     output = drive(
         work, configure(work, "v2"), f"update stage,finalize {step}", "update stage,finalize"
     )

@@ -81,6 +81,7 @@ def test_a_device_with_large_sectors_gets_the_image(image: CosiImage, tmp_path: 
 
 
 def test_a_device_too_small_is_refused_unwritten(image: CosiImage, tmp_path: Path) -> None:
+    """F15."""
     with device(tmp_path, 4 * 2**20) as node:
         with pytest.raises(TridentError) as caught:
             write_image(image, root_of(image), node, progress=no_progress)
@@ -96,6 +97,7 @@ def test_a_device_of_another_size_than_planned_is_refused(image: CosiImage, tmp_
 
 
 def test_a_device_in_use_is_refused(image: CosiImage, tmp_path: Path) -> None:
+    """F18."""
     with device(tmp_path) as node:
         holder = os.open(node, os.O_RDONLY | os.O_EXCL)
         try:

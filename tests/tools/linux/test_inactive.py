@@ -45,6 +45,7 @@ def test_only_pairs_are_written_and_as_large_as_they_are(context: Context) -> No
 
 
 def test_a_side_that_somebody_mounted_is_not_overwritten(context: Context, tmp_path: Path) -> None:
+    """F18."""
     device = context.facts.partition_paths["root-b"]
     mkfs.make("ext4", device)
     with (

@@ -84,7 +84,7 @@ def test_a_side_that_is_overwritten_is_forgotten_also_as_the_next_boot(target: T
 
 
 def test_a_committed_side_wins_over_the_other_one(target: Target) -> None:
-    """This machine was not booted by either: what is tried before both stays before both."""
+    """F60: This machine was not booted by either: what is tried before both stays before both."""
     first = firmware.install(target, Position.FIRST)
     other = replace(target, label="AZLB", loader="\\EFI\\AZLB\\bootx64.efi")
     second = firmware.install(other, Position.LAST)
@@ -95,12 +95,14 @@ def test_a_committed_side_wins_over_the_other_one(target: Target) -> None:
 
 
 def test_an_entry_that_the_firmware_lost_is_made_again(target: Target) -> None:
+    """F60."""
     firmware.prefer(target, "AZLB")
     state = bootvars.read()
     assert [entry.number for entry in state.labelled("AZLA")] == [state.order[0]]
 
 
 def test_stale_entries_do_not_pile_up(target: Target) -> None:
+    """F03, F60."""
     numbers = {firmware.install(target, Position.FIRST).number for _ in range(3)}
     state = bootvars.read()
     assert len(state.labelled("AZLA")) == 1

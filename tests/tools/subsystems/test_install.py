@@ -224,6 +224,7 @@ def test_a_uki_gets_its_name_and_becomes_the_default(
 def test_a_disk_in_use_is_refused_and_keeps_its_table(
     tmp_path: Path, workshop: Workshop, disk: Path, grub_image: Path
 ) -> None:
+    """F18."""
     context = workshop.context(grub_image)
     partition(context)
     before = gpt.read(disk)
@@ -279,6 +280,7 @@ def test_an_esp_that_is_too_small_is_refused_and_no_entry_is_made(
 def test_an_esp_without_room_for_both_copies_keeps_the_boot_entries(
     workshop: Workshop, uki_image: Path, clean_firmware: None
 ) -> None:
+    """F14."""
     context = workshop.context(uki_image, esp="1220K")
     before = bootvars.read()
     with pytest.raises(TridentError, match="the EFI system partition is too full"):

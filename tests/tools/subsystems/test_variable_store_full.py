@@ -20,6 +20,7 @@ def fill() -> None:
 
 
 def test_it_is_found_and_explained_before_an_entry_is_touched() -> None:
+    """F59."""
     before = bootvars.read()
     try:
         with pytest.raises(TridentError, match="variable store is full"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.api import status
+from agent.api import status, yamltext
 from agent.api.errors import TridentError
 from agent.api.load import load
 from agent.api.status import AbVolume, HostStatus, ServicingState, ServicingType
@@ -30,6 +30,60 @@ def test_the_first_status_names_its_state_and_install_index() -> None:
 def test_fields_of_a_later_version_are_kept() -> None:
     text = "spec: {}\nservicingState: provisioned\ninstallIndex: 0\nlater:\n- 1\n"
     assert status.dump(status.parse(text)) == text
+
+
+LATER = """\
+spec:
+  image: {url: 'http://host/os.cosi', sha384: ignored, signature: {key: k, chain: [a, b]}}
+  storage:
+    disks:
+    - id: os
+      device: /dev/sda
+      partitionTableType: gpt
+      partitions:
+      - {id: esp, type: esp, size: 64M}
+      - {id: root, type: root, size: 1G, discard: true}
+      sectorSize: 4096
+    filesystems:
+    - {deviceId: esp, mountPoint: /boot/efi}
+    - deviceId: root
+      mountPoint: {path: /, idmap: x}
+  health:
+    checks:
+    - {name: units, systemdServices: [ssh], soakSeconds: 60}
+  attestation: {nonce: 1}
+specOld:
+  os: {locale: de}
+servicingState: provisioned
+installIndex: 0
+futureFact: 7
+"""
+
+
+def test_f58_fields_of_a_later_version_inside_the_configuration_are_kept() -> None:
+    read = status.parse(LATER)
+    assert read.spec.storage.disks[0].partitions[1].id == "root"
+    assert yamltext.parse(status.dump(read)).value == yamltext.parse(LATER).value
+    again = read.model_copy(update={"install_index": 1, "spec_old": read.spec})
+    plain = yamltext.parse(status.dump(again)).value
+    assert isinstance(plain, dict)
+    assert plain["specOld"] == plain["spec"]
+    assert plain["futureFact"] == 7
+
+
+def test_f58_what_a_later_version_left_out_is_equal_to_what_this_one_reads() -> None:
+    """A configuration is not taken for changed because another part of the status is newer."""
+    read = status.parse(LATER.replace("    - {deviceId: esp", "    - {later: 1, deviceId: esp"))
+    ours = load("storage: {filesystems: [{deviceId: esp, mountPoint: /boot/efi}]}")
+    assert read.spec.scripts == ours.scripts
+    assert read.spec.os == ours.os
+    assert read.spec.storage.filesystems[0] != ours.storage.filesystems[0]
+    assert status.parse(LATER).spec.storage.filesystems[0] == ours.storage.filesystems[0]
+
+
+def test_a_configuration_that_people_write_may_not_have_unknown_fields() -> None:
+    with pytest.raises(TridentError, match="unknown field"):
+        load("attestation: {nonce: 1}")
 
 
 def test_an_unreadable_status_is_an_initialization_error() -> None:

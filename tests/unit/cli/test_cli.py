@@ -180,3 +180,17 @@ def test_a_host_that_was_not_installed_says_who_must_act(tmp_path: Path) -> None
     assert result.returncode == 2
     assert "invalid-input/host-not-provisioned" in result.stderr
     assert not (tmp_path / "s.yaml").exists()
+
+
+def test_diagnose_writes_its_file_and_says_what_is_missing(tmp_path: Path) -> None:
+    """On this machine, which no agent installed."""
+    bundle = tmp_path / "out.tar.zst"
+    result = trident("diagnose", "-o", bundle)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{bundle}: ")
+    assert "not collected: " in result.stdout
+    assert bundle.stat().st_mode & 0o777 == 0o600
+    refused = trident("diagnose", "--output", tmp_path / "no/such/out.tar.zst")
+    assert refused.returncode == 2
+    assert "internal/generate-diagnostics-bundle" in refused.stderr
+    assert trident("diagnose").returncode == 1

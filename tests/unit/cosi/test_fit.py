@@ -133,6 +133,78 @@ def test_an_update_must_not_have_the_uuid_of_the_active_side() -> None:
     assert compare(servicing=ServicingType.AB_UPDATE, active_fs_uuids={"root": "else"}) == []
 
 
+def container_linux(doc: Doc, mount_point: str = "/usr", roothash: str | None = "AB12") -> None:
+    """An Azure Container Linux image with a /usr that has verity."""
+    doc["osRelease"] = 'ID=azurelinux\nVARIANT_ID="azurecontainerlinux"\n'
+    add_image(doc, mountPoint=mount_point, fsUuid="c0ffee")
+    if roothash is not None:
+        doc["images"][-1]["verity"] = {"image": HASH_FILE, "roothash": roothash}
+
+
+def two_usrs(doc: Doc) -> None:
+    """A /usr on verity whose data device is an A/B pair."""
+    disk = doc["storage"]["disks"][0]["partitions"]
+    for side in "ab":
+        disk.append({"id": f"usr-{side}", "type": "usr", "size": "1G"})
+        disk.append({"id": f"usr-hash-{side}", "type": "usr-verity", "size": "64M"})
+    doc["storage"]["abUpdate"]["volumePairs"] += [
+        {"id": name, "volumeAId": f"{name}-a", "volumeBId": f"{name}-b"}
+        for name in ("usr", "usr-hash")
+    ]
+    verity = {"id": "v", "name": "usr", "dataDeviceId": "usr", "hashDeviceId": "usr-hash"}
+    doc["storage"]["verity"] = [verity]
+    mount_point = {"path": "/usr", "options": "ro"}
+    doc["storage"]["filesystems"].append({"deviceId": "v", "mountPoint": mount_point})
+
+
+def update_of_container_linux(
+    active_hash: str | None, edit_image: Edit = container_linux
+) -> list[Finding]:
+    return compare(
+        two_usrs,
+        edit_image,
+        servicing=ServicingType.AB_UPDATE,
+        active_fs_uuids={"usr": "c0ffee"},
+        active_usr_hash=active_hash,
+    )
+
+
+def test_container_linux_may_have_the_uuid_of_the_active_usr_when_the_content_is_the_same() -> None:
+    assert codes(update_of_container_linux("ab12")) == []
+
+
+@pytest.mark.parametrize(
+    ("active_hash", "edit_image", "why"),
+    [
+        ("ab13", container_linux, "root hashes differ"),
+        (None, container_linux, "no usrhash="),
+        ("ab12", lambda doc: container_linux(doc, roothash=""), "no verity root hash"),
+    ],
+)
+def test_container_linux_must_prove_that_an_equal_uuid_means_equal_content(
+    active_hash: str | None, edit_image: Edit, why: str
+) -> None:
+    (finding,) = update_of_container_linux(active_hash, edit_image)
+    assert finding.error_code == "duplicate-fs-uuid-acl-verification-failed"
+    assert why in finding.message
+
+
+def test_container_linux_may_not_have_the_same_uuid_on_both_roots() -> None:
+    def image(doc: Doc) -> None:
+        container_linux(doc)
+        doc["images"][1]["fsUuid"] = "1234"
+
+    found = compare(
+        two_usrs,
+        image,
+        servicing=ServicingType.AB_UPDATE,
+        active_fs_uuids={"root": "1234"},
+        active_usr_hash="ab12",
+    )
+    assert codes(found) == ["duplicate-fs-uuid-acl-verification-failed"]
+    assert "only /usr" in found[0].message
+
+
 @pytest.mark.parametrize(("edit_hc", "edit_image"), [(want_verity, same), (same, protect)])
 def test_both_or_neither_have_verity(edit_hc: Edit, edit_image: Edit) -> None:
     assert codes(compare(edit_hc, edit_image))[0] == "verity-mismatch"
@@ -171,6 +243,8 @@ def test_the_filesystem_with_boot_is_ext4(kind: str) -> None:
 
 
 def test_a_filesystem_larger_than_its_partition_does_not_fit() -> None:
+    """F15."""
+
     def grow(doc: Doc) -> None:
         doc["images"][1]["image"]["uncompressedSize"] = (1 << 30) + 1
 

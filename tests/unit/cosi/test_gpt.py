@@ -77,6 +77,7 @@ def test_a_table_with_few_entries_ends_within_a_sector() -> None:
 
 
 def test_every_flipped_bit_that_matters_is_noticed() -> None:
+    """F44."""
     data = gpt_bytes(ENTRIES, SECTORS)
     good = gpt.parse(data, DISK)
     covered = [*range(512, 512 + 92), *range(1024, 1024 + 4 * 128)]

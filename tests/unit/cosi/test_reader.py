@@ -51,6 +51,7 @@ def test_an_image_tells_its_members_and_metadata(opened: Opened) -> None:
 
 
 def test_the_expected_digest_of_the_metadata_decides(opened: Opened) -> None:
+    """F44, F45."""
     data = images.cosi_bytes()
     digest = opened(data).metadata_sha384
     assert opened(data, digest.upper()).metadata_sha384 == digest
@@ -86,6 +87,7 @@ def test_unknown_extra_members_are_ignored(opened: Opened) -> None:
 
 
 def test_a_truncated_file_is_refused_wherever_it_ends(opened: Opened) -> None:
+    """F43."""
     data = images.cosi_bytes()
     ends = {0, 1, 511, 512, 513, 1023, 1024, 1500, len(data) - 1024, len(data) - 1023}
     for member in opened(data).members.values():

@@ -140,6 +140,7 @@ def test_several_frames_and_skippable_ones_are_one_image(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_flipped_bit_in_the_compressed_bytes_is_corrupt(tmp_path: Path, part: float) -> None:
+    """F44."""
     pieces = images.sample_pieces()
     data = bytearray(images.cosi_bytes(pieces))
     data[bytes(data).index(pieces[2].packed) + int(len(pieces[2].packed) * part)] ^= 4
@@ -154,18 +155,43 @@ def test_a_wrong_digest_alone_is_corrupt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", [1, 5, 1000])
 def test_a_frame_cut_short_is_corrupt(tmp_path: Path, missing: int) -> None:
+    """F43."""
     raw = images.noise(500_000)
     image = with_root(tmp_path, images.compress(raw)[: -missing - 4], raw)
     assert "shorter" in refusal(image, tmp_path)
 
 
 def test_more_data_than_announced_is_never_written(tmp_path: Path, target: Path) -> None:
-    """A bomb: tiny compressed, huge decompressed."""
+    """F46, a bomb: tiny compressed, huge decompressed."""
     raw = bytes(64 * 2**20)
     image = with_root(tmp_path, images.compress(raw), raw, uncompressedSize=1_000_000)
     with pytest.raises(TridentError, match="is larger, decompressed"):
         write_image(image, root_of(image), target, progress=no_progress)
     assert target.stat().st_size <= 1_000_000
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_f46_one_byte_more_than_announced_is_one_too_many(
+    tmp_path: Path, target: Path, excess: int
+) -> None:
+    raw = bytes(3 * 2**20 + excess)
+    image = with_root(tmp_path, images.compress(raw), raw, uncompressedSize=3 * 2**20)
+    if not excess:
+        write_image(image, root_of(image), target, progress=no_progress)
+        return
+    with pytest.raises(TridentError, match="is larger, decompressed"):
+        write_image(image, root_of(image), target, progress=no_progress)
+    assert target.stat().st_size <= 3 * 2**20
+
+
+def test_f46_a_frame_that_claims_2_to_63_bytes_is_refused(tmp_path: Path, target: Path) -> None:
+    """Magic, content size, a window of 1 KiB; then one raw block of 4 bytes, the last."""
+    frame = b"\x28\xb5\x2f\xfd\xc0\x00" + struct.pack("<Q", 1 << 63) + b"\x21\x00\x00abcd"
+    image = with_root(tmp_path, frame, b"abcd")
+    with pytest.raises(TridentError) as caught:
+        write_image(image, root_of(image), target, progress=no_progress)
+    assert caught.value.identifier == "invalid-input/corrupt-os-image"
+    assert target.stat().st_size <= 4
 
 
 def test_less_data_than_announced_is_corrupt(tmp_path: Path) -> None:
@@ -186,6 +212,7 @@ def test_what_is_no_zstd_at_all_is_corrupt(tmp_path: Path) -> None:
 
 
 def test_a_window_above_the_announced_one_is_corrupt(tmp_path: Path) -> None:
+    """F46."""
     raw = images.noise(9_000_000)
     image = with_root(tmp_path, images.compress(raw, window_log=23), raw)
     assert "memory" in refusal(image, tmp_path)
@@ -194,6 +221,7 @@ def test_a_window_above_the_announced_one_is_corrupt(tmp_path: Path) -> None:
 def test_a_window_beyond_the_memory_is_refused_before_anything_is_written(
     tmp_path: Path, target: Path
 ) -> None:
+    """F46."""
     pieces = images.sample_pieces()
     metadata = images.metadata_of(pieces)
     metadata["compression"]["maxWindowLog"] = 30

@@ -99,6 +99,7 @@ def test_a_size_that_is_no_number_is_refused(size: bytes) -> None:
 
 
 def test_a_flipped_bit_anywhere_in_a_header_is_noticed_or_changes_nothing() -> None:
+    """F44."""
     block = tar.encode_header("images/a", 1000)
     refused = 0
     for bit in range(8 * len(block)):

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from agent import datastore
 from agent.api import status as host_status
 from agent.api.errors import TridentError
 from agent.api.status import HostStatus, ServicingState
-from agent.linux.run import spawn
+from agent.linux.run import run, spawn
 
 STAGED = HostStatus(servicing_state=ServicingState.CLEAN_INSTALL_STAGED, install_index=1)
 PROVISIONED = HostStatus(servicing_state=ServicingState.PROVISIONED)
@@ -53,7 +54,7 @@ def test_durability_settings_hold_on_every_connection(tmp_path: Path) -> None:
         assert pragma("PRAGMA synchronous").fetchone()[0] == 3
 
 
-def test_a_datastore_of_the_first_agents_is_read(tmp_path: Path) -> None:
+def test_f58_a_datastore_of_the_first_agents_is_read(tmp_path: Path) -> None:
     """Their timestamp column has a misspelt default: NULL in every row."""
     path = tmp_path / "d.sqlite"
     connection = sqlite3.connect(path)
@@ -89,7 +90,7 @@ def full(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "truncated", "flipped", "other-table"])
-def test_a_damaged_datastore_is_refused_and_set_aside_but_left_alone(
+def test_f57_a_damaged_datastore_is_refused_and_set_aside_but_left_alone(
     tmp_path: Path, kind: str
 ) -> None:
     path = tmp_path / "d.sqlite"
@@ -116,9 +117,74 @@ def test_a_damaged_datastore_is_refused_and_set_aside_but_left_alone(
             pass
         assert caught.value.identifier == "initialization/load-host-status"
     assert path.read_bytes() == damaged
-    assert (tmp_path / "d.sqlite.corrupt").read_bytes() == damaged
+    (aside,) = tmp_path.glob("d.sqlite.corrupt-*")
+    assert aside.read_bytes() == damaged
     with pytest.raises(TridentError, match="damaged"), datastore.created(path):
         pass
+
+
+def test_f57_another_damage_of_the_same_file_is_set_aside_too(tmp_path: Path) -> None:
+    path = tmp_path / "d.sqlite"
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        with pytest.raises(datastore.Damaged) as caught, datastore.opened(path):
+            pass
+        assert caught.value.copy is not None
+        assert caught.value.copy.read_bytes() == content
+    assert len(list(tmp_path.glob("*.corrupt-*"))) == 2
+
+
+def test_f57_a_file_of_a_later_agent_is_set_aside_and_not_taken_for_damage(tmp_path: Path) -> None:
+    path = tmp_path / "d.sqlite"
+    with datastore.created(path) as store:
+        store.append(PROVISIONED)
+        store._connection.execute("PRAGMA user_version = 7")
+    with pytest.raises(TridentError) as caught, datastore.opened(path):
+        pass
+    assert caught.value.identifier == "initialization/load-host-status"
+    assert not isinstance(caught.value, datastore.Damaged)
+    assert "schema version 7" in caught.value.message
+    assert "the agent that wrote it" in (caught.value.hint or "")
+    assert len(list(tmp_path.glob("*.corrupt-*"))) == 1
+
+
+def test_f57_rows_are_read_around_a_destroyed_page(tmp_path: Path) -> None:
+    path = tmp_path / "d.sqlite"
+    with datastore.created(path) as store:
+        for index in range(40):
+            long = {"install_index": index, "last_error": {"message": "x" * 1500}}
+            store.append(STAGED.model_copy(update=long))
+    whole = path.read_bytes()
+    assert len(datastore.salvage(path)) == 40
+    lost = len(whole) // 2 // 4096 * 4096
+    path.write_bytes(whole[:lost] + b"\xff" * 4096 + whole[lost + 4096 :])
+    with pytest.raises(datastore.Damaged), datastore.opened(path):
+        pass
+    saved = datastore.salvage(path)
+    assert 0 < len(saved) < 40
+    for row in saved:
+        assert host_status.parse(row.contents).install_index == row.id - 1
+        assert row.time is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 300])
+def test_f57_of_a_file_that_is_no_datastore_nothing_is_salvaged(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "d.sqlite").write_bytes(content)
+    assert datastore.salvage(tmp_path / "d.sqlite") == ()
+
+
+def test_a_datastore_is_replaced_with_its_history(tmp_path: Path) -> None:
+    path = tmp_path / "d.sqlite"
+    full(path)
+    rows = datastore.salvage(path)
+    path.write_bytes(b"broken")
+    datastore.persist(PROVISIONED, path, rows[:7])
+    with datastore.opened(path) as store:
+        assert store.rows()[:7] == rows[:7]
+        assert store.latest() == PROVISIONED
+        assert len(store.rows()) == 8
 
 
 def test_a_status_that_cannot_be_understood_is_an_error(tmp_path: Path) -> None:
@@ -138,6 +204,55 @@ def test_persist_replaces_what_is_there_in_one_step(tmp_path: Path) -> None:
         assert store.latest() == PROVISIONED
         assert len(store.rows()) == 1
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_f56_a_datastore_that_stays_locked_is_an_error_after_a_bounded_wait(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "d.sqlite"
+    with datastore.created(path) as store:
+        store.append(PROVISIONED)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    started = time.monotonic()
+    with (
+        pytest.raises(TridentError) as caught,
+        datastore.opened(path, busy_timeout_s=0.3) as store,
+    ):
+        store.append(STAGED)
+    assert time.monotonic() - started < 5
+    assert caught.value.identifier == "servicing/write-to-datastore"
+    assert "no other program holds the file" in (caught.value.hint or "")
+    other.execute("ROLLBACK")
+    with datastore.opened(path) as store:
+        assert store.latest() == PROVISIONED
+    other.close()
+
+
+KILLED_IN_A_TRANSACTION = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("BEGIN IMMEDIATE")
+for _ in range(200):
+    connection.execute("UPDATE hoststatus SET contents = contents || 'x'")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_f56_what_a_killed_writer_had_begun_is_undone(tmp_path: Path) -> None:
+    """A hot journal: half of a transaction is in the file already."""
+    path = tmp_path / "d.sqlite"
+    whole = full(path)
+    run([sys.executable, "-c", KILLED_IN_A_TRANSACTION, path], ok=(-signal.SIGKILL,))
+    assert (tmp_path / "d.sqlite-journal").stat().st_size > 0
+    assert path.read_bytes() != whole
+    with datastore.opened(path) as store:
+        assert len(store.rows()) == 40
+        latest = store.latest()
+    assert latest is not None
+    assert latest.install_index == 39
+    assert not (tmp_path / "d.sqlite-journal").exists()
 
 
 def test_a_writer_waits_for_a_writer(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -171,6 +173,22 @@ def test_the_first_failure_ends_it_with_the_step_in_its_context() -> None:
     assert caught.value.context == ["doing a"]
     assert [event.type for event in seen] == ["step-started", "step-failed"]
     assert isinstance(seen[1], StepFailed)
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.ENOSPC, "full"), (errno.EROFS, "fsck"), (errno.EIO, "device"), (errno.EPERM, "dmesg")],
+)
+def test_a_file_that_cannot_be_used_is_named_with_what_to_do(number: int, hint: str) -> None:
+    def fail(_: Context) -> None:
+        raise OSError(number, os.strerror(number), "/mnt/newroot/etc/fstab")
+
+    with pytest.raises(TridentError) as caught:
+        execute([step("a", Phase.CONFIGURE, run=fail)], CONTEXT, Recorder("install", []))
+    assert caught.value.identifier == "servicing/file-access"
+    assert caught.value.message == f"/mnt/newroot/etc/fstab: {os.strerror(number)}"
+    assert hint in (caught.value.hint or "")
+    assert isinstance(caught.value.__cause__, OSError)
 
 
 def test_an_interrupted_step_is_reported_as_failed() -> None:

@@ -37,3 +37,23 @@ def test_a_copy_has_the_content_of_its_source(tmp_path: Path) -> None:
 def test_paths_of_the_target_stay_below_its_root() -> None:
     assert files.inside(Path("/mnt/newroot"), "/etc/fstab") == Path("/mnt/newroot/etc/fstab")
     assert files.inside(Path("/mnt/newroot"), Path("/")) == Path("/mnt/newroot")
+
+
+def test_a_private_file_is_private_while_it_is_written(tmp_path: Path) -> None:
+    leftover = tmp_path / "secret.new"
+    leftover.write_text("of a crash")
+    leftover.chmod(0o666)
+    with files.replacing(tmp_path / "secret", mode=0o600) as stream:
+        stream.write(b"x")
+        stream.flush()
+        assert leftover.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "secret").read_text() == "x"
+    assert not leftover.exists()
+
+
+def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(ZeroDivisionError), files.replacing(tmp_path / "file") as stream:
+        stream.write(b"new %d" % (1 // 0))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"

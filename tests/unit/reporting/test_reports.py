@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from pathlib import Path
 
+import agent
 from agent.api import events
 from agent.api.errors import Kind, TridentError
 from agent.api.events import Event, StepProgress
 from agent.api.hostconfig import HostConfiguration, Trident
 from agent.reporting import logs
+from agent.reporting.journal import JournalMetrics
 from agent.reporting.recorder import Recorder
 from agent.reporting.reports import reporting
 from tests.kit.receiver import Receiver, receiver
@@ -119,6 +122,25 @@ def test_a_log_directory_that_cannot_be_written_costs_only_the_files(tmp_path: P
         reports.recorder.step_progress("x", 1, 2)
     assert isinstance(seen[0], StepProgress)
     assert not missing.exists()
+
+
+def test_metrics_reach_the_journal_under_an_identifier_of_their_own(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "journal"))
+        journal.settimeout(5)
+        sink = JournalMetrics(tmp_path / "journal")
+        sink(b'{"metric_name": "trident_start"}')
+        fields = dict(line.split("=", 1) for line in journal.recv(4096).decode().splitlines())
+        sink.close()
+    assert fields["SYSLOG_IDENTIFIER"] == "trident-tracing"
+    assert json.loads(fields["MESSAGE"]) == {"metric_name": "trident_start"}
+    assert fields["VERSION"] == agent.__version__
+
+
+def test_a_host_without_a_journal_keeps_its_metrics_in_the_file_only(tmp_path: Path) -> None:
+    sink = JournalMetrics(tmp_path / "nobody")
+    sink(b"{}")
+    sink.close()
 
 
 def test_handlers_do_not_outlive_their_operation(tmp_path: Path) -> None:

@@ -1,18 +1,11 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 
 from agent.reporting.sender import Sender, Until, forever, shown, sibling
+from tests.kit import ports
 from tests.kit.receiver import receiver
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def body(number: int) -> bytes:
@@ -38,30 +31,32 @@ def test_a_body_is_posted_again_until_the_server_takes_it() -> None:
 
 
 def test_a_server_that_comes_up_later_gets_everything() -> None:
-    port = free_port()
-    sender = Sender(f"http://127.0.0.1:{port}/phonehome", Until(10))
-    sender.post(body(1))
-    sender.post(body(2))
-    with receiver(port=port) as server:
-        assert sender.close(10)
-        assert [item["n"] for item in server.bodies("/phonehome")] == [1, 2]
+    with ports.held() as bound:
+        sender = Sender(f"http://127.0.0.1:{ports.number(bound)}/phonehome", Until(10))
+        sender.post(body(1))
+        sender.post(body(2))
+        with receiver(bound=bound) as server:
+            assert sender.close(10)
+            assert [item["n"] for item in server.bodies("/phonehome")] == [1, 2]
 
 
 def test_a_dead_server_costs_no_more_than_its_limit() -> None:
-    sender = Sender(f"http://127.0.0.1:{free_port()}/phonehome", Until(0.3))
-    sender.post(body(1))
-    started = time.monotonic()
-    assert not sender.close(5)
-    assert time.monotonic() - started < 3
-    assert sender.dead
+    with ports.held() as bound:
+        sender = Sender(f"http://127.0.0.1:{ports.number(bound)}/phonehome", Until(0.3))
+        sender.post(body(1))
+        started = time.monotonic()
+        assert not sender.close(5)
+        assert time.monotonic() - started < 3
+        assert sender.dead
 
 
 def test_close_gives_up_after_its_wait_even_if_the_server_is_retried_forever() -> None:
-    sender = Sender(f"http://127.0.0.1:{free_port()}/events", forever)
-    sender.post(body(1))
-    started = time.monotonic()
-    assert not sender.close(0.5)
-    assert time.monotonic() - started < 2
+    with ports.held() as bound:
+        sender = Sender(f"http://127.0.0.1:{ports.number(bound)}/events", forever)
+        sender.post(body(1))
+        started = time.monotonic()
+        assert not sender.close(0.5)
+        assert time.monotonic() - started < 2
 
 
 def test_a_server_that_refuses_three_bodies_is_dropped() -> None:
@@ -83,13 +78,14 @@ def test_a_single_refused_body_does_not_stop_the_next() -> None:
 
 
 def test_newer_progress_takes_the_place_of_queued_progress() -> None:
-    sender = Sender(f"http://127.0.0.1:{free_port()}/events", forever)
-    sender.post(b"{}")
-    for number in range(5000):
-        sender.post(body(number), replaces="progress image")
-    queued = [item for kind, item in sender._queue if kind]
-    sender.close(0)
-    assert queued == [body(4999)]
+    with ports.held() as bound:
+        sender = Sender(f"http://127.0.0.1:{ports.number(bound)}/events", forever)
+        sender.post(b"{}")
+        for number in range(5000):
+            sender.post(body(number), replaces="progress image")
+        queued = [item for kind, item in sender._queue if kind]
+        sender.close(0)
+        assert queued == [body(4999)]
 
 
 def test_urls_are_shown_without_what_may_be_secret() -> None:

@@ -27,7 +27,7 @@ def updating(rows: list[HostStatus], name: str) -> list[HostStatus]:
     """`rows` and those of an update up to its reboot."""
     active = rows[-1].ab_active_volume
     assert active is not None
-    staging = statuses.staging(rows[-1], active.other)
+    staging = statuses.staging(rows[-1], active.other, HostConfiguration())
     staged = statuses.serviced(staging, named(name), S.AB_UPDATE_STAGED)
     finalized = statuses.serviced(staged, named(name), S.AB_UPDATE_FINALIZED)
     return [*rows, staging, staged, finalized]
@@ -67,10 +67,10 @@ def test_only_the_last_system_is_still_there() -> None:
 
 
 def test_a_begun_update_loses_what_the_other_side_held() -> None:
-    """Power was cut while v3 was written over v1."""
+    """F66: Power was cut while v3 was written over v1."""
     rows = committed(updating(installed(), "v2"))
     assert of(rows)
-    assert of([*rows, statuses.staging(rows[-1], AbVolume.A)]) == ()
+    assert of([*rows, statuses.staging(rows[-1], AbVolume.A, HostConfiguration())]) == ()
 
 
 def test_an_update_that_did_not_come_up_has_lost_it_too() -> None:

@@ -21,6 +21,7 @@ with servicing_lock("install", Path(sys.argv[1])):
 
 
 def test_a_second_operation_is_told_who_is_busy_with_what(tmp_path: Path) -> None:
+    """F55."""
     path, log = tmp_path / "lock", tmp_path / "log"
     with spawn([sys.executable, "-c", HOLDER, path], log=log, cwd=Path.cwd()) as holder:
         while not log.exists() or log.read_text() != "held\n":

@@ -9,8 +9,9 @@ from agent.api.errors import Kind, TridentError
 from agent.api.events import Event, OperationFailed
 from agent.api.hostconfig import HostConfiguration
 from agent.api.status import HostStatus
+from agent.reporting.redaction import HIDDEN
 from agent.reporting.reports import reporting
-from agent.servicing.operation import HIDDEN, public_status, recorded
+from agent.servicing.operation import public_status, recorded
 
 SECRETS = HostConfiguration.model_validate_json(
     json.dumps(

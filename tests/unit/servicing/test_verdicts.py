@@ -47,12 +47,13 @@ def test_every_state_has_a_verdict_for_every_root(
 
 
 def test_an_update_is_recorded_from_stage_to_commit() -> None:
-    staging = statuses.staging(RUNNING, AbVolume.B)
+    staging = statuses.staging(RUNNING, AbVolume.B, NEW)
+    assert staging.attempted_spec == NEW
     assert (staging.servicing_state, staging.spec) == (S.PROVISIONED, OLD)
     assert staging.overwritten_volume is AbVolume.B
     staged = statuses.serviced(staging, NEW, S.AB_UPDATE_STAGED)
     assert (staged.spec, staged.spec_old, staged.ab_active_volume) == (NEW, OLD, AbVolume.A)
-    assert staged.overwritten_volume is None
+    assert (staged.overwritten_volume, staged.attempted_spec) == (None, None)
     finalized = statuses.serviced(staged, NEW, S.AB_UPDATE_FINALIZED)
     assert (finalized.spec, finalized.spec_old) == (NEW, OLD)
     flipped = statuses.flipped(finalized, AbVolume.B)
@@ -63,7 +64,7 @@ def test_an_update_is_recorded_from_stage_to_commit() -> None:
 
 def test_a_new_update_forgets_the_one_that_is_staged() -> None:
     staged = statuses.serviced(RUNNING, NEW, S.AB_UPDATE_STAGED)
-    again = statuses.staging(staged, AbVolume.B)
+    again = statuses.staging(staged, AbVolume.B, HostConfiguration())
     assert (again.spec, again.spec_old) == (OLD, HostConfiguration())
     assert again.servicing_state is S.PROVISIONED
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from agent.api.status import ServicingType
 from agent.engine.context import Context
 from agent.engine.execute import execute
 from agent.engine.subsystem import Phase, Step
-from agent.linux import script
 from agent.reporting.recorder import Recorder
 from agent.subsystems import hooks, scripts
 from agent.subsystems.hooks import Hooks
@@ -114,6 +110,7 @@ def test_a_missing_script_or_file_is_found_before_anything_runs(tmp_path: Path) 
 
 
 def test_a_failed_script_is_named_with_the_end_of_its_output(tmp_path: Path) -> None:
+    """F63."""
     given = context(
         tmp_path,
         scripts={
@@ -180,47 +177,3 @@ def test_the_plan_names_every_script_and_file(tmp_path: Path) -> None:
 )
 def test_file_mode(asked: str | None, source: int | None, mode: int) -> None:
     assert hooks.file_mode(asked, source) == mode
-
-
-def test_a_script_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
-    text = f"sleep 300 & echo $! > {tmp_path}/child; sleep 300"
-    started = time.monotonic()
-    outcome = script.run(["/bin/sh", "-c", text], timeout_s=0.5, env={})
-    assert outcome.returncode is None
-    assert time.monotonic() - started < 10
-    assert ended(int((tmp_path / "child").read_text()))
-
-
-def test_a_child_left_in_the_background_does_not_outlive_its_script(tmp_path: Path) -> None:
-    text = f"sleep 300 & echo $! > {tmp_path}/child; exit 3"
-    outcome = script.run(["/bin/sh", "-c", text], timeout_s=10, env={})
-    assert outcome.returncode == 3
-    assert ended(int((tmp_path / "child").read_text()))
-
-
-def test_output_without_end_is_read_but_not_kept(tmp_path: Path) -> None:
-    text = "yes 0123456789 | head -c 30000000; echo; echo the end"
-    outcome = script.run(["/bin/sh", "-c", text], timeout_s=60, env={})
-    assert outcome.returncode == 0
-    assert outcome.output_bytes > 30_000_000
-    assert len(outcome.output) <= script.KEPT_BYTES
-    assert outcome.output.endswith("the end\n")
-
-
-def test_a_missing_interpreter_is_an_error_of_its_own() -> None:
-    with pytest.raises(TridentError) as caught:
-        script.run(["/no/such/interpreter"], timeout_s=1, env={})
-    assert caught.value.code == "command-could-not-execute"
-
-
-def ended(pid: int, timeout_s: float = 5) -> bool:
-    """Whether the process has ended, or does so within the time."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        readable, _, _ = select.select([descriptor], [], [], timeout_s)
-        return bool(readable)
-    finally:
-        os.close(descriptor)

@@ -50,6 +50,7 @@ def test_only_updates_are_on_trial(tmp_path: Path, servicing: ServicingType) -> 
 
 
 def test_what_is_planted_starts_by_itself_and_restarts_the_machine(tmp_path: Path) -> None:
+    """F08, F09."""
     (tmp_path / "boot/grub").mkdir(parents=True)
     (tmp_path / "boot/grub/grub.cfg").write_text(GRUB)
     root = planted(tmp_path, tmp_path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from agent.api.errors import TridentError
 from agent.api.parttypes import Architecture
+from agent.linux.run import run
 from agent.subsystems.boot import esp, families
 from agent.subsystems.boot.esp import BootFile
 from agent.subsystems.boot.families import AZURE_LINUX, DEBIAN, SYSTEMD_BOOT, Family
@@ -108,6 +110,7 @@ def test_space_is_counted_in_clusters() -> None:
 
 
 def test_a_full_esp_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    """F14."""
     huge = tmp_path / "huge.efi"
     with huge.open("wb") as stream:
         stream.truncate(1 << 43)
@@ -118,6 +121,7 @@ def test_a_full_esp_is_refused_with_the_numbers(tmp_path: Path) -> None:
 
 
 def test_boot_files_larger_than_the_partition_are_refused_before_it_exists() -> None:
+    """F14."""
     files = [BootFile("a", bytes(1000)), BootFile("b", bytes(24))]
     esp.require_capacity(1024, files)
     with pytest.raises(TridentError, match="is too small: the boot files need 1024 bytes, 1023"):
@@ -125,6 +129,7 @@ def test_boot_files_larger_than_the_partition_are_refused_before_it_exists() -> 
 
 
 def test_copying_replaces_the_directory_and_touches_no_other(tmp_path: Path) -> None:
+    """F07."""
     image = tree(tmp_path / "image", "new")
     target = tree(
         tmp_path / "esp", "EFI/AZLA/old.efi", "EFI/AZLA/bootx64.efi", "EFI/AZLB/bootx64.efi"
@@ -145,6 +150,37 @@ def test_copying_replaces_the_directory_and_touches_no_other(tmp_path: Path) -> 
     }
     assert (target / "EFI/AZLA/bootx64.efi").read_text() == "new"
     assert (target / "EFI/AZLB/bootx64.efi").read_text() == "EFI/AZLB/bootx64.efi"
+
+
+CUT = """
+import resource, signal, sys
+from pathlib import Path
+from agent.subsystems.boot import esp
+from agent.subsystems.boot.esp import BootFile
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+files = [BootFile(f"EFI/AZLB/{name}", bytes([65 + index]) * size) for index, (name, size) in
+         enumerate([("bootx64.efi", 9000), ("grubx64.efi", 6000), ("grub.cfg", 3000)])]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+esp.copy(Path(sys.argv[1]), files, "AZLB")
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 2999, 3000, 5999, 6000, 8999, 9000])
+def test_f07_a_cut_in_the_middle_of_any_boot_file_leaves_old_or_new_ones_whole(
+    tmp_path: Path, limit: int
+) -> None:
+    """The kernel kills the copying process at a byte of a file, as a power cut would."""
+    old = ("EFI/AZLA/bootx64.efi", "EFI/AZLB/bootx64.efi", "EFI/AZLB/grub.cfg")
+    root = tree(tmp_path / "esp", *old)
+    done = run([sys.executable, "-c", CUT, root, str(limit)], ok=range(-64, 2), cwd=Path.cwd())
+    assert (done.returncode == 0) is (limit >= 9000)
+    whole = {b"A" * 9000, b"B" * 6000, b"C" * 3000, b"EFI/AZLB/bootx64.efi", CFG.encode()}
+    for file in (root / "EFI/AZLB").iterdir():
+        assert file.name.endswith(".new") or file.read_bytes() in whole
+    loader = (root / "EFI/AZLB/bootx64.efi").read_bytes()
+    assert (loader == b"A" * 9000) is (limit >= 9000)
+    assert (root / "EFI/AZLA/bootx64.efi").read_text() == "EFI/AZLA/bootx64.efi"
 
 
 def test_what_hides_the_grub_config_from_debian_s_grub_is_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def state(*entries: Entry, order: tuple[str, ...] = (), next: str | None = None)
 
 
 def test_entries_of_the_label_or_of_the_program_are_stale() -> None:
+    """F60."""
     found = firmware.stale(state(SETUP, OURS, OTHER_SIDE, OLD_DISK, RENAMED), TARGET)
     assert found == (OURS, OLD_DISK, RENAMED)
 
@@ -62,6 +63,7 @@ def test_a_firmware_that_keeps_everything_has_no_problems() -> None:
 
 
 def test_everything_a_firmware_dropped_is_listed() -> None:
+    """F60."""
     dropped = state(SETUP, order=("0000",))
     assert firmware.problems(dropped, "0001", Position.FIRST) == (
         "entry Boot0001 is gone",

@@ -83,3 +83,14 @@ def test_foreign_ukis_go_only_when_the_active_side_has_one_of_ours() -> None:
     assert names.superseded_ukis([foreign, "vmlinuz-100-azla0.efi"], "azla0", None) == (
         "vmlinuz-100-azla0.efi",
     )
+
+
+@pytest.mark.parametrize("index", [0, 1, 8, 9, 998])
+@pytest.mark.parametrize("volume", AbVolume)
+def test_the_name_of_a_directory_is_read_back(index: int, volume: AbVolume) -> None:
+    assert names.parse_directory(names.directory(index, volume)) == (index, volume)
+
+
+@pytest.mark.parametrize("name", ["AZL", "AZL0A", "AZL1A", "AZLC", "AZLAB", "azla", "UEFI OS"])
+def test_a_name_that_is_not_the_agents_is_none(name: str) -> None:
+    assert names.parse_directory(name) is None

@@ -15,6 +15,7 @@ BEFORE = Identity(7, 1000, "S1", None, "f3692769-67af-4b45-af24-bea33f8be9dc")
 
 
 def test_mounts_swap_and_devices_on_top_are_all_listed() -> None:
+    """F18."""
     spare = block.parse((DATA / "lsblk.json").read_text())[2]
     assert safety.refusals(spare) == (
         "/dev/vdc1 is mounted on /tmp/m/efi",

@@ -9,34 +9,33 @@ is never taken for an empty one: a copy is set aside and the error says who must
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.api import status as host_status
 from agent.api.errors import Kind, TridentError
 from agent.api.status import HostStatus
+from agent.datastore.damage import REBUILD_HINT, newer
+from agent.datastore.damage import Damaged as Damaged
+from agent.datastore.damage import damaged as damaged
+from agent.datastore.damage import salvage as salvage
+from agent.datastore.rows import Row as Row
+from agent.datastore.rows import parse_time
+from agent.linux import files
 
 BUSY_TIMEOUT_S = 10.0
-_MAGIC = b"SQLite format 3\0"
+SCHEMA_VERSION = 0
+"""The `user_version` of today's files, upstream's too."""
+ROOM_BYTES = 1 << 20
+"""What must be free for the rows of one operation and their journal."""
 _SCHEMA = """CREATE TABLE IF NOT EXISTS hoststatus (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     timestamp DATETIME,
     contents TEXT NOT NULL
 )"""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One stored status. `time` is None in rows that older agents wrote."""
-
-    id: int
-    time: datetime | None
-    contents: str
 
 
 class Datastore:
@@ -55,7 +54,13 @@ class Datastore:
             found = self._connection.execute(
                 "SELECT contents FROM hoststatus ORDER BY id DESC LIMIT 1"
             ).fetchone()
-        return None if found is None else host_status.parse(str(found[0]))
+        if found is None:
+            return None
+        try:
+            return host_status.parse(str(found[0]))
+        except TridentError as error:
+            error.hint = REBUILD_HINT
+            raise
 
     def append(self, status: HostStatus) -> None:
         """Make `status` the one that counts; on disk when this returns. Equal ones add no row."""
@@ -70,13 +75,29 @@ class Datastore:
                     "INSERT INTO hoststatus (timestamp, contents) VALUES (?, ?)", (now, contents)
                 )
 
+    def require_room(self) -> None:
+        """Raise servicing/write-to-datastore unless an operation's rows will fit on the disk."""
+        state = os.statvfs(self.path.parent)
+        available = state.f_bavail * state.f_frsize
+        if available < ROOM_BYTES:
+            why = f"its file system has {available} bytes free, {ROOM_BYTES} are needed"
+            raise _write_error(self.path, OSError(why))
+
     def rows(self) -> tuple[Row, ...]:
         """All rows, oldest first."""
         with _sqlite_errors(self.path):
             found = self._connection.execute(
                 "SELECT id, timestamp, contents FROM hoststatus ORDER BY id"
             ).fetchall()
-        return tuple(Row(int(id_), _time(time), str(text)) for id_, time, text in found)
+        return tuple(Row(int(id_), parse_time(time), str(text)) for id_, time, text in found)
+
+    def restore(self, rows: Sequence[Row]) -> None:
+        """Add rows as they were, time and number included."""
+        values = [(row.id, row.time and row.time.isoformat(), row.contents) for row in rows]
+        with _sqlite_errors(self.path), self._transaction():
+            self._connection.executemany(
+                "INSERT INTO hoststatus (id, timestamp, contents) VALUES (?, ?, ?)", values
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -84,17 +105,19 @@ class Datastore:
         try:
             yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Datastore]:
-    """An existing datastore.
+def opened(path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[Datastore]:
+    """An existing datastore. What a writer that was killed had begun is undone.
 
-    Raises invalid-input/host-not-provisioned when there is none, initialization/load-host-status
-    when the file is damaged (a copy is left beside it as `NAME.corrupt`).
+    Raises invalid-input/host-not-provisioned when there is none, Damaged when the file is damaged
+    and initialization/load-host-status when a later agent wrote it (a copy is left beside it),
+    servicing/write-to-datastore when another program holds it for longer than `busy_timeout_s`.
     """
     if not path.exists():
         raise TridentError(
@@ -105,7 +128,7 @@ def opened(path: Path) -> Iterator[Datastore]:
             "/etc/trident/trident.conf",
         )
     _check_file(path)
-    with closing(_connect(path)) as connection:
+    with closing(_connect(path, busy_timeout_s)) as connection:
         _check_contents(path, connection)
         yield Datastore(path, connection)
 
@@ -130,37 +153,39 @@ def created(path: Path) -> Iterator[Datastore]:
             f"the datastore {path} could not be made: {error.strerror}",
             fields={"path": str(path)},
         ) from error
-    with closing(_connect(path)) as connection:
+    with closing(_connect(path, BUSY_TIMEOUT_S)) as connection:
         with _sqlite_errors(path):
             connection.execute(_SCHEMA)
         yield Datastore(path, connection)
 
 
-def persist(status: HostStatus, path: Path) -> None:
-    """Write a new datastore that holds `status` alone in place of whatever `path` is.
+def persist(status: HostStatus, path: Path, earlier: Sequence[Row] = ()) -> None:
+    """Write a new datastore with `status`, after `earlier` rows, in place of whatever `path` is.
 
-    A reader finds the old file or the whole new one, also after a power cut.
+    A reader finds the old file or the whole new one, also after a power cut. Raises
+    servicing/write-to-datastore; then `path` is what it was.
     """
     beside = path.with_name(path.name + ".new")
-    for leftover in (beside, beside.with_name(beside.name + "-journal")):
-        leftover.unlink(missing_ok=True)
-    with created(beside) as store:
-        store.append(status)
+    leftovers = (beside, beside.with_name(beside.name + "-journal"))
     try:
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+        with created(beside) as store:
+            store.restore(earlier)
+            store.append(status)
         path.with_name(path.name + "-journal").unlink(missing_ok=True)
         beside.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        files.sync_directory(path.parent)
     except OSError as error:
         raise _write_error(path, error) from error
+    finally:
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     with _sqlite_errors(path):
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
         if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
             connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("PRAGMA synchronous=EXTRA")
@@ -168,9 +193,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check_file(path: Path) -> None:
+    """That it can be read and is not empty, which SQLite would take for a new one."""
     try:
         with path.open("rb") as stream:
-            head = stream.read(len(_MAGIC))
+            empty = not stream.read(1)
     except OSError as error:
         raise TridentError(
             Kind.INITIALIZATION,
@@ -179,35 +205,21 @@ def _check_file(path: Path) -> None:
             hint="run the command as root",
             fields={"path": str(path)},
         ) from error
-    if head != _MAGIC:
-        raise _damaged(path, "it is empty" if not head else "it is no SQLite file")
+    if empty:
+        raise damaged(path, "it is empty")
 
 
 def _check_contents(path: Path, connection: sqlite3.Connection) -> None:
     with _sqlite_errors(path):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         columns = {row[1] for row in connection.execute("PRAGMA table_info(hoststatus)")}
     if verdict != "ok":
-        raise _damaged(path, str(verdict))
+        raise damaged(path, str(verdict))
+    if version > SCHEMA_VERSION:
+        raise newer(path, version)
     if not {"id", "timestamp", "contents"} <= columns:
-        raise _damaged(path, "it has no table 'hoststatus' with the columns of a datastore")
-
-
-def _damaged(path: Path, why: str) -> TridentError:
-    aside = path.with_name(path.name + ".corrupt")
-    kept = f"a copy is kept as {aside}"
-    try:
-        if not aside.exists():
-            shutil.copy2(path, aside)
-    except OSError as error:
-        kept = f"no copy could be kept ({error.strerror})"
-    return TridentError(
-        Kind.INITIALIZATION,
-        "load-host-status",
-        f"the datastore {path} is damaged: {why}; {kept}",
-        hint="restore it from a backup, or remove it and reinstall the host; nothing was changed",
-        fields={"path": str(path)},
-    )
+        raise damaged(path, "it has no table 'hoststatus' with the columns of a datastore")
 
 
 @contextmanager
@@ -217,7 +229,7 @@ def _sqlite_errors(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise _write_error(path, error) from error
     except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
 
 
 def _write_error(path: Path, error: Exception) -> TridentError:
@@ -229,12 +241,3 @@ def _write_error(path: Path, error: Exception) -> TridentError:
         "holds the file",
         fields={"path": str(path)},
     )
-
-
-def _time(value: object) -> datetime | None:
-    """SQLite's or our own form of a UTC time; None for NULL and for anything else."""
-    try:
-        parsed = datetime.fromisoformat(str(value)) if value is not None else None
-    except ValueError:
-        return None
-    return parsed.replace(tzinfo=parsed.tzinfo or UTC) if parsed else None
