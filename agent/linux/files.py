@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 
 _COPY_CHUNK_BYTES = 1 << 20
 _SELINUX_LABEL = "security.selinux"
@@ -66,7 +66,7 @@ def inherit_label(path: Path) -> None:
     os.setxattr(path, _SELINUX_LABEL, label, follow_symlinks=False)
 
 
-def inside(root: Path, path: Path | str) -> Path:
+def inside(root: Path, path: PurePath | str) -> Path:
     """`path`, absolute in a target system, below the directory where that system is mounted."""
     return root / str(path).lstrip("/")
 

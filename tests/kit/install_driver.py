@@ -28,6 +28,7 @@ from agent.servicing import install
 from agent.servicing.install import InstallRequest
 from agent.servicing.operation import Operation
 from agent.servicing.subsystems import Subsystems, final_status
+from agent.subsystems.extensions.subsystem import Extensions
 from agent.subsystems.history import History
 from agent.subsystems.hooks import Hooks
 from agent.subsystems.initrd import Initrd, Inputs
@@ -118,6 +119,7 @@ def subsystems(work: Path, log_directory: Path | None) -> Subsystems:
         FileBoot(),
         Network(),
         OsConfig(),
+        Extensions(),
         hooks,
         Initrd(inputs),
         History(log_directory),
