@@ -196,12 +196,19 @@ def _known(context: Context) -> tuple[Placed, ...]:
 
 
 def _to_place(context: Context) -> Iterator[Wanted]:
-    """What the target does not have: at run time, all that is not in place with its hash."""
-    new = set(_new(context))
+    """What the target does not have: at run time, all that is not in place with its hash.
+
+    A runtime update leaves kinds alone of which the configuration changes nothing.
+    """
+    new, affected = set(_new(context)), _affected(context)
     for item in extensions.wanted(context.configuration.os):
-        path = item.extension.path
-        if item in new or path is None or not store.holds(files.inside(RUNNING, path), item.sha384):
+        if item in new or (item.kind in affected and not _in_place(item)):
             yield item
+
+
+def _in_place(item: Wanted) -> bool:
+    path = item.extension.path
+    return path is not None and store.holds(files.inside(RUNNING, path), item.sha384)
 
 
 def _new(context: Context) -> Iterator[Wanted]:
