@@ -11,8 +11,8 @@ a file with an ext4 file system. The firmware is a file with BootNext and BootOr
 
 STEP is the step that the process is killed at; `STEP!`: at its end. All but storage, the firmware
 and netplan is the agent's own. netplan is a script that keeps what it was last told to apply in
-WORK/applied; it fails when that says `unreachable`, and does not accept `refused`. There is no
-service manager to reload.
+WORK/applied; it fails when that says `unreachable` or WORK/netplan-broken is there, and does not
+accept `refused`. There is no service manager to reload.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ if [ "$1" = generate ]; then ! grep -q refused "$3"/etc/netplan/*; exit; fi
 echo "$@" | sed 's#/tmp/[^ ]*#DIR#' >> {work}/netplan.log
 cat /etc/netplan/*.yaml > {work}/applied 2>/dev/null || :
 ! grep -q unreachable {work}/applied
+[ ! -e {work}/netplan-broken ]
 """
 SYSTEMCTL = """#!/bin/sh
 [ "$1" = daemon-reload ] || exec /usr/bin/systemctl "$@"

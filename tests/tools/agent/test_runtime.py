@@ -6,6 +6,7 @@ systemd-sysext is the host's own and merges into the sandbox's /usr.
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,36 @@ def test_an_image_that_is_listed_but_not_merged_fails_the_update(work: Path) -> 
     output = drive(work, version(work, "v2", sysexts=[odd]), BOTH, "sh ls /.extra/sysext | wc -l")
     assert "systemd-sysext did not merge tools" in " ".join(output)
     assert output[-1] == "0", "\n".join(output)
+
+
+def test_what_cannot_be_taken_back_says_so_and_is_tried_again(work: Path) -> None:
+    broken = f"touch {work}/netplan-broken; exit 3"
+    v2 = version(work, "v2", netplan=netplan("192.0.2.2/24"), checks=check(broken))
+    output = drive(work, v2, BOTH, "commit", f"sh rm {work}/netplan-broken", "commit", "commit")
+    assert ends(output)[1:] == [
+        "update runtime-update-staged None volume-a stay left []",
+        "commit runtime-update-staged None volume-a stay left []",
+        "commit provisioned None volume-a stay left []",
+        "commit provisioned None volume-a stay left []",
+    ], "\n".join(output)
+    failed = rows(work)[3]
+    assert isinstance(failed.last_error, dict)
+    assert "health checks failed" in str(failed.last_error["message"])
+    assert "and it could not be taken back: netplan" in str(failed.last_error["message"])
+    assert failed.applying
+    assert applied(work) == ""
+
+
+def test_an_update_that_is_told_to_stop_is_taken_back(work: Path) -> None:
+    """F10: SIGTERM, while a health check runs."""
+    slow = check(f"touch {work}/runs; sleep 250")
+    v2 = version(work, "v2", sysexts=[sysext(work, "tools")], checks=slow)
+    driver = f"{sys.executable} -m tests.kit.update_driver {work} {BOTH}"
+    told = f"{driver} & p=$!; until test -e {work}/runs; do sleep 0.05; done; kill $p; wait $p"
+    output = drive(work, v2, f"sh {told}", f"sh {LEFT}")
+    assert "refused servicing/interrupted stopped by SIGTERM" in output, "\n".join(output)
+    assert ends(output)[-1] == "update provisioned None volume-a stay left []"
+    assert output[-1] == ends(output)[-1], "nothing is left of it"
 
 
 @pytest.mark.parametrize("step", FINALIZE)
