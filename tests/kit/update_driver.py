@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import stat
 import sys
@@ -54,13 +53,13 @@ from agent.subsystems.osconfig import OsConfig
 from agent.subsystems.pre_reboot import PreReboot
 from agent.subsystems.selinux import Selinux
 from agent.subsystems.trial import Trial
+from tests.kit import small_os
 from tests.kit.mountinfo import mount_points
 
 SIZE = 32 << 20
 NAMES = ("esp", "root-a", "root-b", "trident")
 SIDES = {AbVolume.A: "root-a", AbVolume.B: "root-b"}
 RUNNING = Path("/mnt/running")
-SYSEXT = ("usr/bin/systemd-sysext", "usr/lib/systemd/system/systemd-sysext.service")
 NETPLAN = """#!/bin/sh -e
 if [ "$1" = generate ]; then ! grep -q refused "$3"/etc/netplan/*; exit; fi
 echo "$@" | sed 's#/tmp/[^ ]*#DIR#' >> {work}/netplan.log
@@ -108,7 +107,7 @@ class FileStorage:
         destroy = (Effect(Verb.DESTROY, context.block_device_id("root")),)
         return (
             Step("storage/make", Phase.CREATE, "making the root", _make_root, destroy),
-            Step("storage/fill", Phase.PROVISION, "filling the root", fill_context),
+            Step("storage/fill", Phase.PROVISION, "filling the root", small_os.fill_context),
         )
 
     def finalize(self, _: Context) -> Sequence[Step]:
@@ -180,21 +179,6 @@ def subsystems(work: Path, log_directory: Path | None) -> Subsystems:
     return Subsystems(ordered, hooks)
 
 
-def fill(root: Path) -> None:
-    for directory in ("bin", "etc", "dev", "proc", "sys", "tmp", "run", "var/lib"):
-        (root / directory).mkdir(parents=True, exist_ok=True)
-    shutil.copy("/usr/bin/busybox", root / "bin/busybox")
-    (root / "bin/sh").symlink_to("busybox")
-    (root / "etc/os-release").write_text("ID=debian\n")
-    for name in SYSEXT:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(Path("/") / name, root / name)
-
-
-def fill_context(context: Context) -> None:
-    fill(context.newroot)
-
-
 def copy_boot_files(context: Context) -> None:
     root = context.device_path("root")
     write_boot_files(context.newroot / "boot/efi", context.target_volume, root)
@@ -223,7 +207,7 @@ def prepare(work: Path) -> None:
         (work / "disk" / name).symlink_to(work / f"{name}.img")
     os.mknod(work / "node", stat.S_IFBLK | 0o600, os.stat("/").st_dev)
     with mounts.mounted(work / "root-a.img", RUNNING):
-        fill(RUNNING)
+        small_os.fill(RUNNING)
     with mounts.mounted(work / "esp.img", RUNNING):
         write_boot_files(RUNNING, AbVolume.A, work / "root-a.img")
     shared = Path(DEFAULT_DATASTORE).parent
