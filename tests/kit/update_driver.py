@@ -64,8 +64,7 @@ NETPLAN = """#!/bin/sh -e
 if [ "$1" = generate ]; then ! grep -q refused "$3"/etc/netplan/*; exit; fi
 echo "$@" | sed 's#/tmp/[^ ]*#DIR#' >> {work}/netplan.log
 cat /etc/netplan/*.yaml > {work}/applied 2>/dev/null || :
-! grep -q unreachable {work}/applied
-[ ! -e {work}/netplan-broken ]
+if [ -e {work}/netplan-broken ] || grep -q unreachable {work}/applied; then exit 1; fi
 """
 SYSTEMCTL = """#!/bin/sh
 [ "$1" = daemon-reload ] || exec /usr/bin/systemctl "$@"
