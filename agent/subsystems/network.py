@@ -6,6 +6,7 @@ applied; taken back, the files of before are there again, byte for byte, and app
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _CLOUD_INIT_TEXT = "network: {config: disabled}\n"
 _NETPLAN = (Path("usr/sbin/netplan"), Path("usr/bin/netplan"))
 _WRITTEN = (NETPLAN_FILE, CLOUD_INIT_FILE)
 _RUNNING = Path("/")
+
+log = logging.getLogger(__name__)
 
 
 class Network:
@@ -166,9 +169,15 @@ def _apply(context: Context) -> None:
 
 
 def _take_back(_: Context) -> None:
-    with netplan.copied(_RUNNING) as before:
-        if keepsake.put_back(KEEPSAKE):
-            netplan.apply(before)
+    """Put the files of before back and apply them, also when netplan cannot read the others."""
+    with netplan.copied(_RUNNING) as failed:
+        if not keepsake.put_back(KEEPSAKE):
+            return
+        try:
+            netplan.apply(failed)
+        except TridentError as error:
+            log.warning("virtual interfaces may be left over: %s", error.one_line())
+            netplan.apply()
 
 
 def _keep_cloud_init_away(root: Path) -> None:
