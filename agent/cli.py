@@ -97,9 +97,15 @@ def _add_update(commands: _Commands) -> None:
 
 def _add_rollback(commands: _Commands) -> None:
     rollback = commands.add_parser("rollback", help="go back to the system before the last update")
-    rollback.add_argument("--ab", action="store_true", help="only if that takes a reboot")
+    which = rollback.add_mutually_exclusive_group()
+    which.add_argument(
+        "--ab", action="store_true", help="to the system on the other volume, past runtime updates"
+    )
+    which.add_argument(
+        "--runtime", action="store_true", help="only if the last update was a runtime update"
+    )
     rollback.add_argument(
-        "--check", action="store_true", help="print what could be undone: ab or none"
+        "--check", action="store_true", help="print what could be undone: ab, runtime or none"
     )
     _add_operations(rollback)
     _add_report_files(rollback)

@@ -170,14 +170,16 @@ def _commit(arguments: argparse.Namespace) -> int:
 
 def _rollback(arguments: argparse.Namespace) -> int:
     from agent.servicing import reboot, rollback
+    from agent.servicing.chain import TargetKind
     from agent.servicing.operation import Operation
 
     store_path = settings.load().datastore
+    kind = TargetKind.AB if arguments.ab else TargetKind.RUNTIME if arguments.runtime else None
     if arguments.check:
-        print("ab" if rollback.targets(store_path) else "none")
+        print(rollback.check(rollback.targets(store_path), kind) or "none")
         return OK
     operations = frozenset(Operation(name) for name in arguments.allowed_operations)
-    request = rollback.RollbackRequest(operations, datastore=store_path)
+    request = rollback.RollbackRequest(operations, datastore=store_path, kind=kind)
     try:
         outcome = rollback.run(request)
     finally:

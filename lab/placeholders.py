@@ -1,4 +1,4 @@
-"""Placeholders `${name}` in the Host Configurations of scenarios. Pure."""
+"""Placeholders `${name}` in the Host Configurations and commands of scenarios. Pure."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def fill(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: fill(one, values) for key, one in value.items()}
     return value
+
+
+def fill_known(text: str, values: Mapping[str, str]) -> str:
+    """Replace the placeholders of a shell command; other `${...}` is the shell's own."""
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
 
 
 def _look_up(name: str, values: Mapping[str, str]) -> str:

@@ -93,6 +93,44 @@ class Image(Model):
     """False: known to the Host Configuration, but the server answers 404."""
 
 
+class ExtensionKind(StrEnum):
+    """What an extension image adds to."""
+
+    SYSEXT = "sysext"
+    """/usr."""
+    CONFEXT = "confext"
+    """/etc."""
+
+
+class Extension(Model):
+    """An extension image to build and serve; placeholders `${KEY.url}`, `${KEY.sha384}`."""
+
+    kind: ExtensionKind = ExtensionKind.SYSEXT
+    name: str = Field(pattern=NAME.pattern)
+    """What the image calls itself; several versions of one image share it."""
+    os_id: str = "_any"
+    """The operating system that it says it is for."""
+    files: dict[str, str] = Field(min_length=1)
+    """Path in the image, without the first slash -> text."""
+
+    @model_validator(mode="after")
+    def _files_are_inside(self) -> Extension:
+        for path in self.files:
+            if path.startswith("/") or ".." in path.split("/"):
+                raise ValueError(f"'{path}' is no path inside the image")
+        return self
+
+    @property
+    def release_path(self) -> str:
+        """Where the image says what it is."""
+        folder = "usr/lib" if self.kind is ExtensionKind.SYSEXT else "etc"
+        return f"{folder}/extension-release.d/extension-release.{self.name}"
+
+    @property
+    def release_text(self) -> str:
+        return f"ID={self.os_id}\n{self.kind.upper()}_ID={self.name}\n"
+
+
 class DiskContent(StrEnum):
     """What is on a disk before the first power-on."""
 
@@ -429,6 +467,7 @@ class Scenario(Model):
     limit_seconds: Limit = 900
     server: Server = Server()
     images: dict[str, Image] = {"image": Image()}
+    extensions: dict[str, Extension] = {}
     machines: tuple[Machine, ...] = Field(default=(Machine(),), min_length=1)
     steps: tuple[Step, ...] = Field(min_length=1)
     expect: tuple[Expectation, ...] = Field(min_length=1)
@@ -439,6 +478,8 @@ class Scenario(Model):
         macs = [machine.mac for machine in self.machines]
         if len(set(names)) != len(names) or len(set(macs)) != len(macs):
             raise ValueError("names and mac addresses of machines must differ")
+        if both := sorted(self.images.keys() & self.extensions.keys()):
+            raise ValueError(f"'{both[0]}' is the name of an image and of an extension")
         for part in (*_all(self.steps), *self.expect):
             named = getattr(part.value, "machine", None)
             if named is not None and named not in names:

@@ -145,6 +145,8 @@ class Session:
     server: BootServer
     benches: Mapping[str, Bench]
     images: Mapping[str, OsImage]
+    extensions: Mapping[str, str]
+    """SHA-384 of each extension image, by name."""
     files: Path
     """The folder behind the boot server's /files/."""
     snapshots: Path
@@ -207,7 +209,8 @@ class Session:
         bench = self.bench(command.machine)
         console = bench.machine.console
         console.wait_for_shell(_SHELL_LIMIT_S, since=bench.machine.power_on_offset)
-        answer = console.run(command.command, limit_s=command.limit_seconds)
+        text = placeholders.fill_known(command.command, self.values(bench.spec))
+        answer = console.run(text, limit_s=command.limit_seconds)
         output = Output(bench.spec.name, command.command, answer.status, answer.output)
         self.outputs.append(output)
         return answer
@@ -222,7 +225,7 @@ class Session:
         return filled
 
     def values(self, spec: scenario.Machine) -> dict[str, str]:
-        """The placeholders of a machine's Host Configuration."""
+        """The placeholders of a machine's Host Configuration and of commands on it."""
         values = {
             "server.url": BASE_URL,
             "mirror.url": MIRROR_URL,
@@ -232,6 +235,9 @@ class Session:
         for name, image in self.images.items():
             values[f"{name}.url"] = f"{BASE_URL}/files/{name}.cosi"
             values[f"{name}.sha384"] = image.sha384
+        for name, sha384 in self.extensions.items():
+            values[f"{name}.url"] = f"{BASE_URL}/files/{name}.raw"
+            values[f"{name}.sha384"] = sha384
         for disk in reversed(spec.disks):
             values["disk.device"] = placeholders.device(disk.bus, disk.serial)
             values[f"disk.{disk.serial}"] = values["disk.device"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from lab import (
     artifacts,
     disks,
+    extensions,
     firmware,
     lock,
     neighbours,
@@ -44,6 +45,10 @@ def session(
         each.mkdir(parents=True)
     live = artifacts.live(sources)
     images = {name: artifacts.os_image(image, sources) for name, image in wanted.images.items()}
+    built = {
+        name: extensions.build(spec, files / f"{name}.raw")
+        for name, spec in wanted.extensions.items()
+    }
     configuration = server.settings(
         live,
         files,
@@ -71,6 +76,7 @@ def session(
             server=boot_server,
             benches=benches,
             images=images,
+            extensions=built,
             files=files,
             snapshots=_snapshots(),
             narrator=narrator,

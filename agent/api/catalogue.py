@@ -73,7 +73,7 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "Read the last error and the health check log; correct the new system, update again.",
         ),
         "health-checks-failed": Meaning(
-            "The newly booted system runs, but its health checks fail; it is not committed.",
+            "Health checks fail: the boot does not count, or the runtime change was taken back.",
             "Correct what the failed checks found, or the checks, then install or update again.",
         ),
     },
@@ -184,6 +184,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "invalid-boot-server-settings": Meaning(
             "The boot server's settings file breaks a rule.", "Correct the file and line."
         ),
+        "invalid-extension-image": Meaning(
+            "systemd would not merge this extension image into the operating system.",
+            "Build the image for this operating system, or list it in the section of its kind.",
+        ),
         "invalid-host-configuration-dynamic": Meaning(
             "The configuration does not fit this host, or is no possible update of it.",
             "See the rule named in the error, below.",
@@ -195,12 +199,20 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "invalid-host-declaration": Meaning(
             "A machine is declared wrongly or twice.", "Correct the declaration."
         ),
+        "invalid-rollback-expectation": Meaning(
+            "The rollback that is possible is of another kind than the one asked for.",
+            "Leave out `--ab` or `--runtime`; `trident get rollback-chain` shows what is possible.",
+        ),
         "kernel-unreadable": Meaning(
             "A kernel package does not hold a kernel as expected.", "Choose a Debian kernel."
         ),
         "load-cosi": Meaning(
             "The image cannot be reached, read or trusted.",
             "Check `image.url` and `image.sha384`, and that the server answers range requests.",
+        ),
+        "load-extension-image": Meaning(
+            "An extension image cannot be reached, read or trusted.",
+            "Check its `url` and `sha384`, and that the server answers range requests.",
         ),
         "mismatched-architecture": Meaning(
             "The image is for another processor.", "Name an image for this machine."
@@ -221,7 +233,7 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "Correct the mount point, or give the file system `source: new`.",
         ),
         "nothing-staged": Meaning(
-            "Only `finalize` was allowed, and no installation is staged.",
+            "Only `finalize` was allowed, and nothing is staged.",
             "Run the command with `--allowed-operations stage` first.",
         ),
         "old-style-configuration": Meaning(
@@ -274,6 +286,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "After an update the machine runs the system before it, or an unhealthy one.",
             "See on the console why the new system did not start or was not committed in time.",
         ),
+        "apply-netplan-config": Meaning(
+            "netplan could not apply `os.netplan`; the network is as it was.",
+            "Correct `os.netplan`; the end of netplan's output is in the message.",
+        ),
         "busy": Meaning("Another operation on this host is under way.", "Wait until it has ended."),
         "clean-install-reboot-check": Meaning(
             "After the installation the machine booted something else.",
@@ -320,8 +336,8 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         ),
         "find-staged-file": Meaning("A file that staging left is gone.", "Stage again."),
         "generate-netplan-config": Meaning(
-            "The configuration sets `os.netplan`, but the image has no netplan.",
-            "Install netplan into the image, or remove `os.netplan`.",
+            "There is no netplan in the image, or netplan does not accept `os.netplan`.",
+            "Install netplan into the image; correct `os.netplan`, or remove it.",
         ),
         "get-partition-number": Meaning(
             "A device was expected to be a partition and is none.", "Check the device path."
@@ -330,8 +346,8 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The operation was stopped from outside.", "Run it again; it starts from the beginning."
         ),
         "manual-rollback": Meaning(
-            "There is no earlier system to go back to, or it is not what is recorded.",
-            "Update the host to the image that you want.",
+            "There is no earlier system to go back to, or what that needs is gone.",
+            "Update the host to the configuration that you want.",
         ),
         "manual-rollback-reboot-check": Meaning(
             "After a rollback the machine runs the system that it was to leave.",
@@ -372,6 +388,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The firmware refused a variable.",
             "Free room in its store (remove boot entries), or update the firmware.",
         ),
+        "set-up-extension-images": Meaning(
+            "An extension image could not be put in place, or systemd did not merge it.",
+            "Make room, move away what is in its place, or see why systemd left it out.",
+        ),
         "set-up-uefi-fallback": Meaning(
             "There are no boot files to copy to EFI/BOOT.",
             "Stage again, or set `os.uefiFallback: disabled`.",
@@ -379,6 +399,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "set-up-users": Meaning(
             "A user cannot be set up as the configuration says.",
             "Correct `os.users` or `managementOs.users`, or what the image says of this user.",
+        ),
+        "take-back-runtime-update": Meaning(
+            "A failed or interrupted change of the running system could not be taken back.",
+            "Correct what the message says; `trident commit` tries again.",
         ),
         "unmount-newroot": Meaning(
             "The new system could not be unmounted.", "End the processes that the hint names."

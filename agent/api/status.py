@@ -52,6 +52,11 @@ class ServicingType(IntEnum):
         return self.name.lower().replace("_", "-")
 
     @property
+    def is_runtime(self) -> bool:
+        """Whether it changes the running system, without a reboot."""
+        return self in (ServicingType.RUNTIME_UPDATE, ServicingType.MANUAL_ROLLBACK_RUNTIME)
+
+    @property
     def script_name(self) -> str:
         """The value of SERVICING_TYPE in scripts: `clean_install`; `none` when nothing is done."""
         return self.name.lower() if self else "none"
@@ -83,6 +88,9 @@ class HostStatus(Model):
     """
     attempted_spec: HostConfiguration | None = None
     """What an update that has begun, and was not staged, was to make of that side. Not upstream's.
+    """
+    applying: bool = False
+    """A staged runtime update or rollback has begun to change the running system. Not upstream's.
     """
     disk_uuids: Mapping[BlockDeviceId, UUID] = {}
     install_index: int = Field(default=0, ge=0)

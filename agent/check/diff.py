@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from agent.api import extensions
+from agent.api.extensions import ExtensionKind
 from agent.api.hostconfig import IGNORED, HostConfiguration, Image
+from agent.api.osconfig import Extension
 from agent.api.status import ServicingType
 from agent.api.storage import Storage
 from agent.check.findings import Finding
@@ -56,6 +59,31 @@ def with_known_storage(new: HostConfiguration, recorded: HostConfiguration) -> H
     if new.image is not None and new.storage == Storage():
         return new.model_copy(update={"storage": recorded.storage})
     return new
+
+
+def with_known_paths(new: HostConfiguration, recorded: HostConfiguration) -> HostConfiguration:
+    """`new` with the recorded place of every extension image that states none.
+
+    The place follows from the image: without this, applying a configuration again would be a
+    change. A recorded place outside the usual folder was stated, and is not any more.
+    """
+    found = {
+        kind.section: tuple(
+            _placed(one, kind, extensions.of_kind(recorded.os, kind))
+            for one in extensions.of_kind(new.os, kind)
+        )
+        for kind in ExtensionKind
+    }
+    return new.model_copy(update={"os": new.os.model_copy(update=found)})
+
+
+def _placed(one: Extension, kind: ExtensionKind, known: tuple[Extension, ...]) -> Extension:
+    paths = [
+        other.path
+        for other in known
+        if other.sha384 == one.sha384 and other.path and other.path.parent == kind.folder
+    ]
+    return one if one.path or not paths else one.model_copy(update={"path": paths[0]})
 
 
 def select(old: HostConfiguration, new: HostConfiguration) -> Selection:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
+from agent.api import extensions
+from agent.api.extensions import ExtensionKind
 from agent.api.hostconfig import HostConfiguration, Script, Scripts, Trident
 from agent.api.osconfig import (
     AdditionalFile,
@@ -25,13 +27,8 @@ from agent.check.graph import StorageGraph
 
 NETPLAN_VERSION: Final = 2
 DATASTORE_SUFFIX: Final = ".sqlite"
-EXTENSION_SUFFIX: Final = ".raw"
 SYSEXT_FOLDERS: Final = ("/etc/extensions", "/var/lib/extensions", "/.extra/sysext")
 CONFEXT_FOLDERS: Final = ("/var/lib/confexts", "/usr/lib/confexts", "/usr/local/lib/confexts")
-_DEFAULT_FOLDER: Final = {
-    "sysexts": PurePosixPath("/var/lib/extensions"),
-    "confexts": PurePosixPath("/var/lib/confexts"),
-}
 _NETPLAN_ID: Final = re.compile(r"[!-~]+")
 _GLOB: Final = re.compile(r"[*?\[\]]")
 _MODE: Final = re.compile(r"0+[0-7]{0,3}")
@@ -121,11 +118,11 @@ def _netplan(netplan: Netplan | None, path: Path) -> Iterator[Finding]:
 
 
 def _extensions(
-    extensions: tuple[Extension, ...], section: str, folders: tuple[str, ...]
+    listed: tuple[Extension, ...], section: str, folders: tuple[str, ...]
 ) -> Iterator[Finding]:
     hashes: set[str] = set()
     paths: set[PurePosixPath] = set()
-    for index, extension in enumerate(extensions):
+    for index, extension in enumerate(listed):
         here: Path = ("os", section, index)
         if extension.sha384 in hashes:
             yield Finding(
@@ -147,10 +144,10 @@ def _extensions(
 
 
 def _extension_path(path: PurePosixPath, here: Path, folders: tuple[str, ...]) -> Iterator[Finding]:
-    if path.suffix != EXTENSION_SUFFIX:
+    if path.suffix != extensions.SUFFIX:
         yield Finding(
             "extension-image-invalid-file-extension",
-            f"'{path}' does not end in {EXTENSION_SUFFIX}",
+            f"'{path}' does not end in {extensions.SUFFIX}",
             here,
         )
     elif str(path.parent) not in folders:
@@ -247,13 +244,13 @@ def check_extension_locations(hc: HostConfiguration, graph: StorageGraph) -> Ite
     """With A/B updates, extension images must change with the OS they belong to."""
     if hc.storage.ab_update is None:
         return
-    for section, extensions in (("sysexts", hc.os.sysexts), ("confexts", hc.os.confexts)):
-        for index, extension in enumerate(extensions):
-            place = extension.path or _DEFAULT_FOLDER[section]
+    for kind in ExtensionKind:
+        for index, extension in enumerate(extensions.of_kind(hc.os, kind)):
+            place = extension.path or kind.folder
             holder = graph.filesystem_for(place)
             if holder is None or not graph.stands_on_ab(holder[0]):
                 yield Finding(
                     "extension-image-not-on-ab-volume",
                     f"extension images at '{place}' must be on an A/B volume",
-                    ("os", section, index),
+                    ("os", kind.section, index),
                 )

@@ -87,8 +87,6 @@ MISSING: Final = (
     Missing("this internal parameter", _internal_flags),
     Missing("new filesystems of this type", _new_filesystem_types),
     Missing("swap on anything but a partition", _swap_elsewhere),
-    Missing("system extensions", _when(lambda hc: hc.os.sysexts, "os", "sysexts")),
-    Missing("configuration extensions", _when(lambda hc: hc.os.confexts, "os", "confexts")),
 )
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from agent.api.errors import Kind, TridentError
+from agent.api.extensions import ExtensionKind
 from agent.api.hostconfig import HostConfiguration
 from agent.api.status import AbVolume, HostStatus, ServicingType
 
@@ -35,6 +36,8 @@ class Facts:
     """Disk id -> GPT disk GUID."""
     install_index: int = 0
     """Which EFI directory pair is ours: 0 = AZLA/AZLB, 1 = AZL2A/AZL2B ..."""
+    extension_paths: dict[tuple[ExtensionKind, str], PurePosixPath] = field(default_factory=dict)
+    """Kind and SHA-384 of an extension image -> where it is in the target. Kept in the spec."""
 
 
 def no_progress(done_bytes: int, total_bytes: int) -> None:
@@ -52,6 +55,7 @@ class Context:
     image: CosiImage | None = None
     """The opened OS image; None when the run writes none (finalize on its own, commit)."""
     newroot: Path = NEWROOT
+    """Where the target is; `/` at run time."""
     facts: Facts = field(default_factory=Facts)
     progress: Progress = no_progress
     """Progress of the current step; `execute` sets it for each step."""

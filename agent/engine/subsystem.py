@@ -29,7 +29,8 @@ class Phase(IntEnum):
     CONFIGURE = 4
     """As PROVISION, and /dev, /proc, /sys, /run, /tmp are mounted in it: chroot works."""
     FINALIZE = 5
-    """The newroot is mounted; firmware and fallback boot files are changed."""
+    """The newroot is mounted; firmware and fallback boot files are changed. At run time: the
+    running system is changed."""
 
 
 class Verb(StrEnum):
@@ -65,6 +66,11 @@ class Step:
     """For people; also read behind 'while': "creating partitions on /dev/sda"."""
     run: Callable[[Context], None]
     effects: tuple[Effect, ...] = ()
+    undo: Callable[[Context], None] | None = None
+    """Takes back what `run` did, or began to do, also in a later process; may be called again.
+
+    Only steps that change the running system have one.
+    """
 
     @property
     def destructive(self) -> bool:

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 _COPY_CHUNK_BYTES = 1 << 20
@@ -77,7 +77,7 @@ def inherit_label(path: Path) -> None:
     os.setxattr(path, _SELINUX_LABEL, label, follow_symlinks=False)
 
 
-def inside(root: Path, path: Path | str) -> Path:
+def inside(root: Path, path: PurePath | str) -> Path:
     """`path`, absolute in a target system, below the directory where that system is mounted."""
     return root / str(path).lstrip("/")
 

@@ -35,6 +35,10 @@ class Fields:
             raise unexpected(self.tool, f"'{key}' is missing")
         return value
 
+    def is_text(self, key: str) -> bool:
+        """Whether the value is a string, for keys that hold one or something else."""
+        return isinstance(self._values.get(key), str)
+
     def integer(self, key: str) -> int | None:
         """An integer (some tools quote it), or None when it is absent or null."""
         value = self._values.get(key)

@@ -28,6 +28,17 @@ def is_active(unit: str) -> bool:
 def stop(unit: str) -> None:
     """Stop a unit of the running system and forget its file; one that is not loaded is fine."""
     run(["systemctl", "stop", unit], ok=(0, _NOT_LOADED))
+    reload()
+
+
+def enable(units: Sequence[str], root: Path) -> None:
+    """Enable units of the system below `root`, which may be the running one. Starts nothing."""
+    if units:
+        run(["systemctl", "--root", root, "enable", *units])
+
+
+def reload() -> None:
+    """Have the service manager read all unit files anew."""
     run(["systemctl", "daemon-reload"])
 
 

@@ -1,14 +1,16 @@
 """The rollback chain: what earlier systems of this host can be gone back to. Pure.
 
-Read from the datastore's rows, newest to oldest. The other side of the A/B pairs can be gone back
-to when it was committed once and nothing has begun to overwrite it since.
+The datastore's rows are read as the host's history, oldest first. Each change that came to count
+puts the system before it on the chain. A runtime change is gone back on by a runtime rollback, an
+A/B update by booting the other side, as long as nothing has begun to overwrite that. A rollback
+takes what it went back to off the chain, and what was newer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from textwrap import indent
 
 from pydantic import JsonValue
@@ -28,7 +30,11 @@ _WRITING = frozenset(
     )
 )
 _ROLLBACKS = frozenset(
-    (ServicingState.MANUAL_ROLLBACK_AB_STAGED, ServicingState.MANUAL_ROLLBACK_AB_FINALIZED)
+    (
+        ServicingState.MANUAL_ROLLBACK_AB_STAGED,
+        ServicingState.MANUAL_ROLLBACK_AB_FINALIZED,
+        ServicingState.MANUAL_ROLLBACK_RUNTIME_STAGED,
+    )
 )
 _BEGINNINGS = frozenset(
     (
@@ -39,28 +45,32 @@ _BEGINNINGS = frozenset(
 )
 
 
+class TargetKind(StrEnum):
+    """How an earlier system is gone back to: by a reboot into the other side, or in place."""
+
+    AB = "ab"
+    RUNTIME = "runtime"
+
+
 @dataclass(frozen=True)
 class Target:
-    """An earlier system that the host can go back to by an A/B rollback."""
+    """An earlier system that the host can go back to."""
 
     spec: HostConfiguration
-    ab_active_volume: AbVolume
+    ab_active_volume: AbVolume | None
+    """The side that it is on; None on a host without sides."""
     install_index: int
+    kind: TargetKind = TargetKind.AB
 
     def to_plain(self) -> dict[str, JsonValue]:
         """Upstream's keys."""
+        volume = self.ab_active_volume
         return {
-            "kind": "ab",
+            "kind": str(self.kind),
             "spec": dump.to_plain(self.spec),
-            "abActiveVolume": str(self.ab_active_volume),
+            "abActiveVolume": str(volume) if volume is not None else None,
             "installIndex": self.install_index,
         }
-
-
-class _Verdict(Enum):
-    STOP = "stop"
-    SKIP = "skip"
-    FOUND = "found"
 
 
 def parse(rows: Iterable[Row]) -> tuple[HostStatus | None, ...]:
@@ -73,32 +83,64 @@ def chain(statuses: Sequence[HostStatus | None]) -> tuple[Target, ...]:
 
     Empty unless the newest is `provisioned`. Going back is not itself gone back on.
     """
-    if not statuses or statuses[0] is None:
+    newest = statuses[0] if statuses else None
+    if newest is None or newest.servicing_state is not ServicingState.PROVISIONED:
         return ()
-    newest = statuses[0]
-    active = newest.ab_active_volume
-    if newest.servicing_state is not ServicingState.PROVISIONED or active is None:
-        return ()
-    for status in statuses:
-        verdict = _judge(status, active)
-        if verdict is _Verdict.FOUND and status is not None:
-            return (Target(status.spec, active.other, status.install_index),)
-        if verdict is _Verdict.STOP:
-            return ()
-    return ()
+    history = _History()
+    for status in reversed(statuses):
+        history.read(status)
+    return tuple(reversed(history.targets))
 
 
-def _judge(status: HostStatus | None, active: AbVolume) -> _Verdict:
-    if status is None or status.servicing_state in _BEGINNINGS:
-        return _Verdict.STOP
-    if status.ab_active_volume is active:
-        lost = status.servicing_state in _WRITING or status.overwritten_volume is active.other
-        return _Verdict.STOP if lost else _Verdict.SKIP
-    if status.servicing_state in _ROLLBACKS:
-        return _Verdict.STOP
-    if status.servicing_state is ServicingState.PROVISIONED:
-        return _Verdict.FOUND
-    return _Verdict.SKIP
+class _History:
+    """The host as the rows up to one of them tell it."""
+
+    def __init__(self) -> None:
+        self.targets: list[Target] = []
+        """What can be gone back to, oldest first."""
+        self._running: HostStatus | None = None
+        """The system that was last said to run."""
+        self._going_back = False
+
+    def read(self, status: HostStatus | None) -> None:
+        """Take in the next row."""
+        if status is None or status.servicing_state in _BEGINNINGS:
+            self.targets, self._running = [], None
+            return
+        if status.servicing_state in _WRITING and status.ab_active_volume is not None:
+            self._lose(status.ab_active_volume.other)
+        if status.overwritten_volume is not None:
+            self._lose(status.overwritten_volume)
+        if status.servicing_state is ServicingState.PROVISIONED:
+            self._arrive(status)
+        self._going_back = status.servicing_state in _ROLLBACKS
+
+    def _arrive(self, status: HostStatus) -> None:
+        """`status` is what runs now: the same as before, a new system, or an earlier one."""
+        before, self._running = self._running, status
+        if before is None:
+            return
+        flipped = status.ab_active_volume is not before.ab_active_volume
+        kind = TargetKind.AB if flipped else TargetKind.RUNTIME
+        if self._going_back and (flipped or status.spec != before.spec):
+            self._drop(kind)
+        elif flipped or status.spec != before.spec:
+            self.targets.append(
+                Target(before.spec, before.ab_active_volume, before.install_index, kind)
+            )
+
+    def _drop(self, kind: TargetKind) -> None:
+        """The newest of `kind` was gone back to: it and what was newer are no targets any more."""
+        while self.targets and self.targets.pop().kind is not kind:
+            continue
+
+    def _lose(self, volume: AbVolume) -> None:
+        """`volume` is overwritten: neither it nor anything before it can be gone back to."""
+        for index in reversed(range(len(self.targets))):
+            target = self.targets[index]
+            if target.kind is TargetKind.AB and target.ab_active_volume is volume:
+                del self.targets[: index + 1]
+                return
 
 
 def _parse(contents: str) -> HostStatus | None:

@@ -26,6 +26,8 @@ from agent.reporting.reports import Reports, reporting
 from agent.servicing import booted, lock, recovery, statuses, verdicts
 from agent.servicing.interruption import Interrupted
 from agent.servicing.operation import Outcome, public_status, recorded, require_root
+from agent.servicing.runtime import Runtime
+from agent.servicing.subsystems import Subsystems
 from agent.servicing.verdicts import Change, Verdict
 from agent.subsystems import health, trial
 from agent.subsystems.boot import firmware, names, settle
@@ -109,6 +111,8 @@ class _Commit:
             case Verdict.SETTLED:
                 end_trial(self._context)
                 return self.status
+            case Verdict.HALF_APPLIED:
+                return self._take_back()
             case Verdict.COMMIT:
                 return self._commit()
             case Verdict.RETURNED | Verdict.STILL_UNHEALTHY:
@@ -132,9 +136,9 @@ class _Commit:
         state = self.status.servicing_state
         if state in (ServicingState.NOT_PROVISIONED, ServicingState.CLEAN_INSTALL_STAGED):
             return Verdict.NOTHING
-        if state is ServicingState.PROVISIONED and not _has_root(self.status):
-            return Verdict.NOTHING
-        return verdicts.judge(state, booted.booted(self._context))
+        if state in verdicts.RUNNING and not _has_root(self.status):
+            return Verdict.HALF_APPLIED if self.status.applying else Verdict.NOTHING
+        return verdicts.judge(self.status, booted.booted(self._context))
 
     def _commit(self) -> HostStatus:
         servicing = self._context.servicing
@@ -160,6 +164,19 @@ class _Commit:
         self._store.append(self.status)
         end_trial(self._context)
         return self.status
+
+    def _take_back(self) -> HostStatus:
+        """Undo a runtime change that power was cut in the middle of, and say so."""
+        subsystems = Subsystems.for_runtime(self._request.log_directory)
+        error = TridentError(
+            Kind.SERVICING,
+            "interrupted",
+            "a change of the running system was interrupted; it was taken back",
+            hint="run the update or rollback again; it starts from the beginning",
+        )
+        runtime = Runtime(self._store, self._reports, subsystems)
+        self.status = runtime.give_up(self.status, error)
+        raise error
 
     def _require_root(self) -> HostStatus:
         """Fail because of the root that was booted; the firmware is not to try again."""

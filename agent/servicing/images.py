@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import HostConfiguration
+from agent.check import diff
 from agent.cosi import reader
 from agent.cosi.reader import CosiImage
 from agent.servicing import checks
@@ -36,11 +37,14 @@ def pinned(configuration: HostConfiguration, image: CosiImage) -> HostConfigurat
 
 
 def require_same(configuration: HostConfiguration, staged: HostConfiguration) -> None:
-    """Raise staged-configuration-changed unless both are the same; `ignored` matches any hash."""
-    image = configuration.image
-    pin = staged.image
-    same_image = image and pin and image.expected_sha384 in (None, pin.sha384)
-    if not same_image or configuration.model_copy(update={"image": pin}) != staged:
+    """Raise staged-configuration-changed unless both are the same; `ignored` matches any hash.
+
+    What staging found out (the places of extension images) may be missing.
+    """
+    image, pin = configuration.image, staged.image
+    same_image = image == pin or (image and pin and image.expected_sha384 in (None, pin.sha384))
+    known = diff.with_known_paths(configuration, staged).model_copy(update={"image": pin})
+    if not same_image or known != staged:
         raise TridentError(
             Kind.INVALID_INPUT,
             "staged-configuration-changed",

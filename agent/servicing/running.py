@@ -21,7 +21,9 @@ _UPDATABLE = frozenset(
     (
         ServicingState.PROVISIONED,
         ServicingState.AB_UPDATE_STAGED,
+        ServicingState.RUNTIME_UPDATE_STAGED,
         ServicingState.MANUAL_ROLLBACK_AB_STAGED,
+        ServicingState.MANUAL_ROLLBACK_RUNTIME_STAGED,
     )
 )
 
@@ -77,6 +79,15 @@ def require_active(context: Context) -> None:
         booted.expected_root(booted.active(context)),
         "root-device-path-ab-active-volume-mismatch",
         "reboot the machine by its first boot entry; updates start from the committed system only",
+    )
+
+
+def require_booted(context: Context) -> None:
+    """Raise unless the host runs from the root that a runtime change is for."""
+    booted.require_booted(
+        context,
+        "root-device-path-ab-active-volume-mismatch",
+        "reboot the machine by its first boot entry; only the committed system is changed",
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 import agent
+from agent.api import extensions
+from agent.api.extensions import ExtensionKind
 from agent.api.hostconfig import HostConfiguration
 from agent.api.status import AbVolume, HostStatus, ServicingState
 from agent.engine.context import Context, Facts
@@ -19,7 +21,7 @@ def installed(context: Context, state: ServicingState, *, in_target: bool) -> Ho
     """
     facts = context.facts
     return HostStatus(
-        spec=context.configuration,
+        spec=resolved(context),
         servicing_state=state,
         partition_paths={id_: PurePosixPath(path) for id_, path in facts.partition_paths.items()},
         disk_uuids=dict(facts.disk_uuids),
@@ -50,6 +52,56 @@ def recorded(status: HostStatus) -> HostStatus:
             "spec": status.spec_old,
             "spec_old": HostConfiguration(),
             "servicing_state": ServicingState.PROVISIONED,
+            "applying": False,
+        }
+    )
+
+
+def resolved(context: Context) -> HostConfiguration:
+    """The configuration of a run, with the places of extension images that it found out."""
+    configuration = context.configuration
+    paths = context.facts.extension_paths
+    if not paths:
+        return configuration
+    os = configuration.os
+    found = {
+        kind.section: tuple(
+            one.model_copy(update={"path": paths.get((kind, one.sha384), one.path)})
+            for one in extensions.of_kind(os, kind)
+        )
+        for kind in ExtensionKind
+    }
+    return configuration.model_copy(update={"os": os.model_copy(update=found)})
+
+
+def staged_in_place(status: HostStatus, context: Context, state: ServicingState) -> HostStatus:
+    """The running system's `status` with a runtime change of it staged."""
+    running = recorded(status)
+    return running.model_copy(
+        update={
+            "spec": resolved(context),
+            "spec_old": running.spec,
+            "servicing_state": state,
+            "last_error": None,
+            "trident_version": VERSION,
+        }
+    )
+
+
+def applying(status: HostStatus, begun: bool) -> HostStatus:
+    """A staged runtime change has `begun` to be made, or was taken back and is only staged."""
+    return status.model_copy(update={"applying": begun})
+
+
+def applied(status: HostStatus) -> HostStatus:
+    """The staged runtime change was made: the system is what its `spec` says."""
+    return status.model_copy(
+        update={
+            "servicing_state": ServicingState.PROVISIONED,
+            "spec_old": HostConfiguration(),
+            "applying": False,
+            "last_error": None,
+            "trident_version": VERSION,
         }
     )
 

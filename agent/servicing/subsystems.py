@@ -10,6 +10,8 @@ from agent.engine.context import Context
 from agent.engine.subsystem import Subsystem
 from agent.servicing import statuses
 from agent.subsystems.boot.subsystem import BootSubsystem
+from agent.subsystems.extensions.subsystem import Extensions
+from agent.subsystems.health import HealthChecks
 from agent.subsystems.history import History
 from agent.subsystems.hooks import Hooks
 from agent.subsystems.initrd import Initrd, Inputs
@@ -46,6 +48,7 @@ class Subsystems:
                 BootSubsystem(),
                 Network(),
                 OsConfig(),
+                Extensions(),
                 hooks,
                 Initrd(inputs),
                 History(log_directory),
@@ -67,6 +70,7 @@ class Subsystems:
                 BootSubsystem(),
                 Network(),
                 OsConfig(),
+                Extensions(),
                 Trial(),
                 hooks,
                 Initrd(inputs),
@@ -75,6 +79,12 @@ class Subsystems:
             ),
             hooks,
         )
+
+    @classmethod
+    def for_runtime(cls, log_directory: Path | None = None) -> Subsystems:
+        """What can be changed while the system runs; the last to be changed is taken back first."""
+        ordered = (Network(), Extensions(), HealthChecks(), History(log_directory))
+        return cls(ordered, Hooks())
 
     @classmethod
     def for_rollback(cls, log_directory: Path | None = None) -> Subsystems:

@@ -1,6 +1,8 @@
 """`update`: the running host writes a new system to its other side, and boots it on trial.
 
-Order, and what a power cut leaves behind:
+Or, when nothing but what can be changed while it runs is new, it changes itself: see `runtime`.
+
+Order of an A/B update, and what a power cut leaves behind:
 
 1. everything that can be checked is checked; nothing was touched;
 2. the datastore says which side is about to be lost, the firmware forgets that side; then it is
@@ -33,7 +35,7 @@ from agent.engine.plan import Plan
 from agent.engine.subsystem import Phase, Step
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
-from agent.servicing import checks, images, lock, recovery, running, statuses
+from agent.servicing import checks, images, lock, recovery, running, runtime, statuses
 from agent.servicing.install import MakeSubsystems
 from agent.servicing.operation import (
     ALL_OPERATIONS,
@@ -42,6 +44,7 @@ from agent.servicing.operation import (
     recorded,
     require_root,
 )
+from agent.servicing.runtime import Runtime
 from agent.servicing.subsystems import Subsystems
 
 NAME = "update"
@@ -59,11 +62,15 @@ class UpdateRequest:
     log_directory: Path | None = Path("/var/log")
 
 
-def run(request: UpdateRequest, make_subsystems: MakeSubsystems = Subsystems.for_update) -> Outcome:
+def run(
+    request: UpdateRequest,
+    make_subsystems: MakeSubsystems = Subsystems.for_update,
+    make_runtime: MakeSubsystems = Subsystems.for_runtime,
+) -> Outcome:
     """Update, or the half of it that is allowed. `reboot` is set when the target is to be booted.
 
-    Destroys what is on the other side. Raises TridentError; the failure is then in the datastore
-    and was reported.
+    Destroys what is on the other side, unless it is a runtime update. Raises TridentError; the
+    failure is then in the datastore and was reported.
     """
     require_root()
     with lock.servicing_lock(NAME), recovery.opened(request.datastore) as store:
@@ -72,7 +79,9 @@ def run(request: UpdateRequest, make_subsystems: MakeSubsystems = Subsystems.for
         with reporting(
             NAME, given, request.observers, log_directory=request.log_directory
         ) as reports:
-            update = _Update(request, store, reports, make_subsystems(request.log_directory))
+            changes = Runtime(store, reports, make_runtime(request.log_directory))
+            subsystems = make_subsystems(request.log_directory)
+            update = _Update(request, store, reports, subsystems, changes)
             with recorded(reports, update.record_failure):
                 status = update.run()
             reboot = (
@@ -85,16 +94,22 @@ def run(request: UpdateRequest, make_subsystems: MakeSubsystems = Subsystems.for
 
 
 def preview(
-    request: UpdateRequest, make_subsystems: MakeSubsystems = Subsystems.for_update
+    request: UpdateRequest,
+    make_subsystems: MakeSubsystems = Subsystems.for_update,
+    make_runtime: MakeSubsystems = Subsystems.for_runtime,
 ) -> Plan:
     """What `run` would do here: reads disks and the image's metadata, touches nothing."""
     with datastore.opened(request.datastore) as store:
         status = running.status(store)
     if request.configuration is None:
+        if runtime.is_staged(status):
+            return runtime.finalize_plan(runtime.staged_context(status), make_runtime(None))
         return _finalize_plan(_finalizing(status, None), make_subsystems(None))
     context = select(status, request.configuration)
     if context is None:
         return Plan("nothing to do: the host is what the configuration says", ())
+    if context.servicing.is_runtime:
+        return runtime.checked_plan(context, make_runtime(None), request.operations)
     with images.opened(context.configuration) as image:
         opened = replace(context, image=image)
         return _checked_plan(opened, make_subsystems(None), request.operations)
@@ -108,7 +123,7 @@ def select(status: HostStatus, given: HostConfiguration) -> Context | None:
     running.require_updatable(status)
     recorded_status = statuses.recorded(status)
     old = recorded_status.spec
-    new = diff.with_known_storage(given, old)
+    new = diff.with_known_paths(diff.with_known_storage(given, old), old)
     checks.require_valid(new)
     checks.require_supported(new)
     findings.require_clean(diff.forbidden(old, new))
@@ -116,10 +131,10 @@ def select(status: HostStatus, given: HostConfiguration) -> Context | None:
     match selection.servicing:
         case ServicingType.NO_ACTIVE_SERVICING:
             return None
-        case ServicingType.AB_UPDATE:
-            running.require_two_sides(new)
+        case ServicingType.RUNTIME_UPDATE:
+            return runtime.context(status, new, selection.servicing)
         case _:
-            raise _unsupported(selection)
+            running.require_two_sides(new)
     return Context(
         new,
         ServicingType.AB_UPDATE,
@@ -136,15 +151,20 @@ class _Update:
     store: Datastore
     reports: Reports
     subsystems: Subsystems
+    changes: Runtime
 
     def run(self) -> HostStatus:
         """Stage and finalize as allowed; neither is a successful nothing."""
-        status = running.status(self.store)
+        status = self.changes.recover(running.status(self.store))
         if Operation.STAGE in self.request.operations:
             return self._stage(status)
-        if Operation.FINALIZE in self.request.operations:
-            return self._finalize(_finalizing(status, self.request.configuration))
-        return status
+        if Operation.FINALIZE not in self.request.operations:
+            return status
+        if status.servicing_state is ServicingState.RUNTIME_UPDATE_STAGED:
+            if self.request.configuration is not None:
+                _require_staged(self.request.configuration, status)
+            return self.changes.finalize(status)
+        return self._finalize(_finalizing(status, self.request.configuration))
 
     def record_failure(self, error: TridentError) -> HostStatus:
         """Store the error; what is staged or running stays what it is."""
@@ -163,6 +183,10 @@ class _Update:
         selected = select(status, self.request.configuration)
         if selected is None:
             return status
+        if selected.servicing.is_runtime:
+            staged = self.changes.stage(status, selected)
+            both = Operation.FINALIZE in self.request.operations
+            return self.changes.finalize(staged) if both else staged
         running.require_active(selected)
         checks.await_network(selected.configuration)
         newroot.release_stale()
@@ -206,7 +230,7 @@ class _Update:
         execute(steps, context, self.reports.recorder)
 
     def _save_state(self, context: Context, state: ServicingState) -> HostStatus:
-        return self._save(statuses.serviced(context.old_status, context.configuration, state))
+        return self._save(statuses.serviced(context.old_status, statuses.resolved(context), state))
 
     def _save(self, status: HostStatus) -> HostStatus:
         self.store.append(status)
@@ -223,7 +247,7 @@ def _finalizing(status: HostStatus, given: HostConfiguration | None) -> Context:
             hint="allow 'stage' too",
         )
     if given is not None:
-        images.require_same(diff.with_known_storage(given, status.spec_old), status.spec)
+        _require_staged(given, status)
     recorded_status = statuses.recorded(status)
     return Context(
         status.spec,
@@ -231,6 +255,11 @@ def _finalizing(status: HostStatus, given: HostConfiguration | None) -> Context:
         old_status=recorded_status,
         facts=statuses.facts(recorded_status),
     )
+
+
+def _require_staged(given: HostConfiguration, status: HostStatus) -> None:
+    """Raise staged-configuration-changed unless `given` is what is staged."""
+    images.require_same(diff.with_known_storage(given, status.spec_old), status.spec)
 
 
 def _checked_plan(
@@ -256,14 +285,3 @@ def _checked_plan(
 def _finalize_plan(context: Context, subsystems: Subsystems) -> Plan:
     title = f"finalize the A/B update of {context.target_volume}"
     return plan.build(title, subsystems.ordered, context, stage=False, finalize=True)
-
-
-def _unsupported(selection: diff.Selection) -> TridentError:
-    why = ", ".join(selection.reasons)
-    return TridentError(
-        Kind.UNSUPPORTED_CONFIGURATION,
-        "unsupported-configuration",
-        f"this version cannot change a running system without a new image: {why}",
-        hint="nothing was changed; set internalParams.forceAbUpdate and name a new image, or use a "
-        "version that supports runtime updates",
-    )

@@ -1,6 +1,6 @@
 """What a boot means for the Host Status. Pure.
 
-`judge` is the state table of `commit`: from the recorded state and the side that came up, never
+`judge` is the state table of `commit`: from the recorded status and the side that came up, never
 from what the firmware was told, to what has to be done.
 """
 
@@ -21,6 +21,7 @@ class Verdict(Enum):
     """What `commit` does at this boot."""
 
     NOTHING = "nothing is waited for"
+    HALF_APPLIED = "a change of the running system was interrupted: take it back"
     SETTLED = "the committed system runs"
     COMMIT = "the new system runs: check it, then make it count"
     RETURNED = "the new system did not come up: the old one runs"
@@ -28,6 +29,14 @@ class Verdict(Enum):
     STILL_UNHEALTHY = "the unhealthy system runs although it should not"
 
 
+RUNNING = frozenset(
+    (
+        ServicingState.PROVISIONED,
+        ServicingState.RUNTIME_UPDATE_STAGED,
+        ServicingState.MANUAL_ROLLBACK_RUNTIME_STAGED,
+    )
+)
+"""States of a committed system that no other is beside."""
 _SERVICING = {
     ServicingState.CLEAN_INSTALL_FINALIZED: ServicingType.CLEAN_INSTALL,
     ServicingState.AB_UPDATE_STAGED: ServicingType.AB_UPDATE,
@@ -43,13 +52,15 @@ def servicing_of(state: ServicingState) -> ServicingType:
     return _SERVICING.get(state, ServicingType.NO_ACTIVE_SERVICING)
 
 
-def judge(state: ServicingState, booted: Booted) -> Verdict:
+def judge(status: HostStatus, booted: Booted) -> Verdict:
     """What this boot means.
 
     A staged side that came up was finalized by a run that could not record it any more.
     """
     target = booted is Booted.TARGET
-    match state:
+    if status.applying:
+        return Verdict.HALF_APPLIED if target else Verdict.NOTHING
+    match status.servicing_state:
         case ServicingState.AB_UPDATE_STAGED | ServicingState.MANUAL_ROLLBACK_AB_STAGED:
             return Verdict.COMMIT if target else Verdict.NOTHING
         case (

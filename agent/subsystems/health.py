@@ -11,6 +11,7 @@ from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import Check, Script, SystemdCheck
 from agent.api.status import ServicingType
 from agent.engine.context import Context
+from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import systemd
 from agent.subsystems import scripts
 
@@ -20,8 +21,42 @@ STOP_S = 5.0
 """How long cancelled checks may take to end."""
 
 
+class HealthChecks:
+    """Runs the checks at the end of a runtime update or rollback; other servicing: at commit."""
+
+    name = "health"
+
+    def tools(self, _: Context) -> Sequence[str]:
+        return ()
+
+    def validate(self, _: Context) -> None:
+        """Nothing here depends on the host."""
+
+    def stage(self, _: Context) -> Sequence[Step]:
+        return ()
+
+    def finalize(self, context: Context) -> Sequence[Step]:
+        checks = select(context.configuration.health.checks, context.servicing)
+        if not context.servicing.is_runtime or not checks:
+            return ()
+        return (
+            Step(
+                "health/checks",
+                Phase.FINALIZE,
+                "running health checks",
+                require_healthy,
+                tuple(Effect(Verb.RUN, f"health check {check.name}") for check in checks),
+            ),
+        )
+
+
 def select(checks: Sequence[Check], servicing: ServicingType) -> tuple[Check, ...]:
-    """The checks that take part in this kind of servicing. Pure."""
+    """The checks that take part in this kind of servicing. Pure.
+
+    Going back at run time is checked like a runtime update; `runOn` has no name of its own for it.
+    """
+    if servicing is ServicingType.MANUAL_ROLLBACK_RUNTIME:
+        servicing = ServicingType.RUNTIME_UPDATE
     return tuple(check for check in checks if scripts.selected(check.run_on, servicing))
 
 

@@ -17,13 +17,16 @@ from agent.reporting.logs import FULL_LOG, METRICS_LOG
 log = logging.getLogger(__name__)
 
 _STAGED = {
-    ServicingType.CLEAN_INSTALL: ServicingState.CLEAN_INSTALL_STAGED,
-    ServicingType.AB_UPDATE: ServicingState.AB_UPDATE_STAGED,
+    ServicingType.CLEAN_INSTALL: (Phase.CONFIGURE, ServicingState.CLEAN_INSTALL_STAGED),
+    ServicingType.AB_UPDATE: (Phase.CONFIGURE, ServicingState.AB_UPDATE_STAGED),
+    ServicingType.RUNTIME_UPDATE: (Phase.PREPARE, ServicingState.RUNTIME_UPDATE_STAGED),
 }
 _FINALIZED = {
     ServicingType.CLEAN_INSTALL: ServicingState.CLEAN_INSTALL_FINALIZED,
     ServicingType.AB_UPDATE: ServicingState.AB_UPDATE_FINALIZED,
+    ServicingType.RUNTIME_UPDATE: ServicingState.PROVISIONED,
     ServicingType.MANUAL_ROLLBACK_AB: ServicingState.MANUAL_ROLLBACK_AB_FINALIZED,
+    ServicingType.MANUAL_ROLLBACK_RUNTIME: ServicingState.PROVISIONED,
 }
 
 
@@ -45,8 +48,10 @@ class History:
         """Nothing here depends on the servicing host."""
 
     def stage(self, context: Context) -> Sequence[Step]:
-        state = _STAGED.get(context.servicing)
-        return self._copying(context, Phase.CONFIGURE, "staged", state) if state else ()
+        if context.servicing not in _STAGED:
+            return ()
+        phase, state = _STAGED[context.servicing]
+        return self._copying(context, phase, "staged", state)
 
     def finalize(self, context: Context) -> Sequence[Step]:
         return self._copying(context, Phase.FINALIZE, "logs", _FINALIZED[context.servicing])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from agent.servicing import install
 from agent.servicing.install import InstallRequest
 from agent.servicing.operation import Operation
 from agent.servicing.subsystems import Subsystems, final_status
+from agent.subsystems.extensions.subsystem import Extensions
 from agent.subsystems.history import History
 from agent.subsystems.hooks import Hooks
 from agent.subsystems.initrd import Initrd, Inputs
@@ -36,6 +36,7 @@ from agent.subsystems.network import Network
 from agent.subsystems.osconfig import OsConfig
 from agent.subsystems.pre_reboot import PreReboot
 from agent.subsystems.selinux import Selinux
+from tests.kit import small_os
 from tests.kit.mountinfo import mount_points
 
 SIZE = 32 << 20
@@ -59,7 +60,7 @@ class FileStorage:
         destroy = (Effect(Verb.DESTROY, "files"),)
         return (
             Step("storage/make", Phase.CREATE, "making file systems", self._make, destroy),
-            Step("storage/fill", Phase.PROVISION, "filling the root", _fill),
+            Step("storage/fill", Phase.PROVISION, "filling the root", small_os.fill_context),
         )
 
     def finalize(self, _: Context) -> Sequence[Step]:
@@ -92,14 +93,6 @@ class FileBoot:
         return (Step("boot/entries", Phase.FINALIZE, "writing the entry", _write_entry),)
 
 
-def _fill(context: Context) -> None:
-    root = context.newroot
-    for directory in ("bin", "etc", "dev", "proc", "sys", "tmp", "run", "var/lib"):
-        (root / directory).mkdir(parents=True, exist_ok=True)
-    shutil.copy("/usr/bin/busybox", root / "bin/busybox")
-    (root / "bin/sh").symlink_to("busybox")
-
-
 def _write_entry(context: Context) -> None:
     stored = context.newroot / "var/lib/trident/datastore.sqlite"
     if not stored.exists():
@@ -118,6 +111,7 @@ def subsystems(work: Path, log_directory: Path | None) -> Subsystems:
         FileBoot(),
         Network(),
         OsConfig(),
+        Extensions(),
         hooks,
         Initrd(inputs),
         History(log_directory),

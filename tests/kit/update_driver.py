@@ -5,16 +5,20 @@ was booted: the link of that side leads to a device node with the number of `/`,
 a file with an ext4 file system. The firmware is a file with BootNext and BootOrder by label.
 
     update_driver WORK prepare | update OPERATIONS [STEP] | commit | rollback OPERATIONS [STEP]
+    update_driver WORK rollback-ab OPERATIONS | rollback-runtime OPERATIONS | check | plan
+    update_driver WORK add-netplan ADDRESS (to the recorded configuration, for the next update)
     update_driver WORK power-on | boot SIDE | status
 
-STEP is the step that the process is killed at. All but storage and the firmware is the agent's own.
+STEP is the step that the process is killed at; `STEP!`: at its end. All but storage, the firmware
+and netplan is the agent's own. netplan is a script that keeps what it was last told to apply in
+WORK/applied; it fails when that says `unreachable` or WORK/netplan-broken is there, and does not
+accept `refused`. There is no service manager to reload.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import stat
 import sys
@@ -24,8 +28,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from agent import datastore
+from agent.api import dump
 from agent.api.errors import TridentError
-from agent.api.events import Event, StepStarted
+from agent.api.events import Event, StepDone, StepStarted
 from agent.api.hostconfig import DEFAULT_DATASTORE, HostConfiguration
 from agent.api.status import AbVolume, HostStatus, ServicingState, ServicingType
 from agent.engine.context import NEWROOT, Context
@@ -33,10 +38,12 @@ from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import mounts, probe
 from agent.linux.run import run
 from agent.servicing import commit, rollback, update
+from agent.servicing.chain import TargetKind
 from agent.servicing.interruption import raise_on_signals
 from agent.servicing.operation import Operation, Outcome
 from agent.servicing.subsystems import Subsystems, final_status
 from agent.subsystems.boot import names
+from agent.subsystems.extensions.subsystem import Extensions
 from agent.subsystems.history import History
 from agent.subsystems.hooks import Hooks
 from agent.subsystems.initrd import Initrd, Inputs
@@ -46,12 +53,22 @@ from agent.subsystems.osconfig import OsConfig
 from agent.subsystems.pre_reboot import PreReboot
 from agent.subsystems.selinux import Selinux
 from agent.subsystems.trial import Trial
+from tests.kit import small_os
 from tests.kit.mountinfo import mount_points
 
 SIZE = 32 << 20
 NAMES = ("esp", "root-a", "root-b", "trident")
 SIDES = {AbVolume.A: "root-a", AbVolume.B: "root-b"}
 RUNNING = Path("/mnt/running")
+NETPLAN = """#!/bin/sh -e
+if [ "$1" = generate ]; then ! grep -q refused "$3"/etc/netplan/*; exit; fi
+echo "$@" | sed 's#/tmp/[^ ]*#DIR#' >> {work}/netplan.log
+cat /etc/netplan/*.yaml > {work}/applied 2>/dev/null || :
+if [ -e {work}/netplan-broken ] || grep -q unreachable {work}/applied; then exit 1; fi
+"""
+SYSTEMCTL = """#!/bin/sh
+[ "$1" = daemon-reload ] || exec /usr/bin/systemctl "$@"
+"""
 
 
 @dataclass
@@ -89,7 +106,7 @@ class FileStorage:
         destroy = (Effect(Verb.DESTROY, context.block_device_id("root")),)
         return (
             Step("storage/make", Phase.CREATE, "making the root", _make_root, destroy),
-            Step("storage/fill", Phase.PROVISION, "filling the root", fill_context),
+            Step("storage/fill", Phase.PROVISION, "filling the root", small_os.fill_context),
         )
 
     def finalize(self, _: Context) -> Sequence[Step]:
@@ -151,6 +168,7 @@ def subsystems(work: Path, log_directory: Path | None) -> Subsystems:
         FileBoot(FileFirmware(work / "firmware")),
         Network(),
         OsConfig(),
+        Extensions(),
         Trial(),
         hooks,
         Initrd(inputs),
@@ -158,18 +176,6 @@ def subsystems(work: Path, log_directory: Path | None) -> Subsystems:
         Selinux(),
     )
     return Subsystems(ordered, hooks)
-
-
-def fill(root: Path) -> None:
-    for directory in ("bin", "etc", "dev", "proc", "sys", "tmp", "run", "var/lib"):
-        (root / directory).mkdir(parents=True, exist_ok=True)
-    shutil.copy("/usr/bin/busybox", root / "bin/busybox")
-    (root / "bin/sh").symlink_to("busybox")
-    (root / "etc/os-release").write_text("ID=debian\n")
-
-
-def fill_context(context: Context) -> None:
-    fill(context.newroot)
 
 
 def copy_boot_files(context: Context) -> None:
@@ -200,7 +206,7 @@ def prepare(work: Path) -> None:
         (work / "disk" / name).symlink_to(work / f"{name}.img")
     os.mknod(work / "node", stat.S_IFBLK | 0o600, os.stat("/").st_dev)
     with mounts.mounted(work / "root-a.img", RUNNING):
-        fill(RUNNING)
+        small_os.fill(RUNNING)
     with mounts.mounted(work / "esp.img", RUNNING):
         write_boot_files(RUNNING, AbVolume.A, work / "root-a.img")
     shared = Path(DEFAULT_DATASTORE).parent
@@ -216,6 +222,10 @@ def prepare(work: Path) -> None:
     )
     datastore.persist(status, Path(DEFAULT_DATASTORE))
     FileFirmware(work / "firmware").write(None, ["AZLA"])
+    for name, text in (("netplan", NETPLAN.format(work=work)), ("systemctl", SYSTEMCTL)):
+        fake = Path("/usr/local/sbin") / name
+        fake.write_text(text)
+        fake.chmod(0o755)
     boot(work, "root-a")
 
 
@@ -233,6 +243,9 @@ def power_on(work: Path) -> None:
         if mounts.at(directory) is not None:
             mounts.unmount(directory, recursive=True)
     side = SIDES[AbVolume.A if FileFirmware(work / "firmware").power_on() == "AZLA" else AbVolume.B]
+    run(["systemd-sysext", "unmerge"])
+    if Path("/etc/systemd/system/sysinit.target.wants/systemd-sysext.service").is_symlink():
+        run(["systemd-sysext", "merge"])
     print("booted", side)
     boot(work, side)
 
@@ -262,16 +275,33 @@ def configuration(work: Path) -> HostConfiguration:
     return HostConfiguration.model_validate_json((work / "configuration.json").read_text())
 
 
+def add_netplan(work: Path, address: str) -> None:
+    with datastore.opened(Path(DEFAULT_DATASTORE)) as store:
+        document = dump.to_plain((store.latest() or HostStatus()).spec)
+    body = {"version": 2, "dummy-devices": {"d0": {"addresses": [address]}}}
+    os_section = document.get("os")
+    assert isinstance(os_section, dict)
+    (work / "configuration.json").write_text(
+        json.dumps(document | {"os": {**os_section, "netplan": body}})
+    )
+
+
 def _operations(arguments: list[str]) -> frozenset[Operation]:
     return frozenset(Operation(name) for name in arguments[0].split(","))
 
 
 def perform(work: Path, verb: str, arguments: list[str]) -> Outcome | None:
+    """One verb of the agent, or of what is around it."""
+    act = WORLD.get(verb)
+    if act is not None:
+        act(work, *arguments)
+        return None
     kill_at = arguments[1] if len(arguments) > 1 else None
 
     def watch(event: Event) -> None:
         print(event.type, getattr(event, "step", ""), flush=True)
-        if isinstance(event, StepStarted) and event.step == kill_at:
+        at_end = isinstance(event, StepDone) and f"{event.step}!" == kill_at
+        if at_end or (isinstance(event, StepStarted) and event.step == kill_at):
             os.kill(os.getpid(), signal.SIGKILL)
 
     make = partial(subsystems, work)
@@ -287,13 +317,28 @@ def perform(work: Path, verb: str, arguments: list[str]) -> Outcome | None:
             return rollback.run(rollback.RollbackRequest(_operations(arguments), (watch,)), make)
         case "commit":
             return commit_running(work, watch)
-        case "prepare":
-            prepare(work)
-        case "power-on":
-            power_on(work)
-        case _:
-            boot(work, arguments[0])
-    return None
+    kind = TargetKind(verb.removeprefix("rollback-"))
+    asked = rollback.RollbackRequest(_operations(arguments), (watch,), kind=kind)
+    return rollback.run(asked, make)
+
+
+def check(_work: Path) -> None:
+    print("next", rollback.check(rollback.targets(Path(DEFAULT_DATASTORE)), None))
+
+
+def plan(work: Path) -> None:
+    request = update.UpdateRequest(configuration(work))
+    print(update.preview(request, partial(subsystems, work)).to_text())
+
+
+WORLD: dict[str, Callable[..., None]] = {
+    "prepare": prepare,
+    "power-on": power_on,
+    "boot": boot,
+    "add-netplan": add_netplan,
+    "check": check,
+    "plan": plan,
+}
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from agent.api.status import HostStatus, ServicingState
 from agent.linux.run import Result, run
 from agent.servicing import install
 from tests.kit import install_driver
+from tests.kit.extensions import sysext
 from tests.kit.mountinfo import mount_points
 from tests.unit.cosi.images import cosi_bytes
 
@@ -169,6 +170,31 @@ def test_stage_and_finalize_can_be_two_runs(work: Path) -> None:
     assert "outcome clean-install-staged False left []" in output, output
     assert "outcome clean-install-finalized True left []" in output, output
     assert target_status(work).servicing_state is ServicingState.CLEAN_INSTALL_FINALIZED
+
+
+@pytest.mark.parametrize("runs", [("stage,finalize",), ("stage", "finalize")])
+def test_an_extension_image_is_in_the_target_and_merged_at_its_boot(
+    work: Path, runs: tuple[str, ...]
+) -> None:
+    configure(work, os={"sysexts": [sysext(work, "tools")]})
+    output = drive(work, *runs).stdout
+    assert "outcome clean-install-finalized True left []" in output, output
+    assert (
+        target(work, "root-a", "/var/lib/extensions/tools.raw")
+        == (work / "tools-hello.raw").read_bytes()
+    )
+    assert ".staging" not in listing(work, "root-a", "/var/lib/extensions")
+    wants = listing(work, "root-a", "/etc/systemd/system/sysinit.target.wants")
+    assert "systemd-sysext.service" in wants
+    (placed,) = target_status(work).spec.os.sysexts
+    assert str(placed.path) == "/var/lib/extensions/tools.raw"
+
+
+def test_an_extension_image_of_another_system_stops_an_install(work: Path) -> None:
+    configure(work, os={"sysexts": [sysext(work, "tools", ID="fedora")]})
+    output = drive(work, "stage,finalize").stdout
+    assert "it is for 'fedora', the operating system is 'debian'" in output, output
+    assert not mount_points(work / "sandbox")
 
 
 def test_nothing_allowed_does_nothing_and_finalize_alone_needs_a_stage(work: Path) -> None:

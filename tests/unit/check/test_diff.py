@@ -5,7 +5,7 @@ import pytest
 from agent.api.hostconfig import HostConfiguration
 from agent.api.load import load
 from agent.api.status import ServicingType
-from agent.check.diff import forbidden, select, with_known_storage
+from agent.check.diff import forbidden, select, with_known_paths, with_known_storage
 
 NONE = ServicingType.NO_ACTIVE_SERVICING
 RUNTIME = ServicingType.RUNTIME_UPDATE
@@ -100,3 +100,25 @@ def test_an_update_with_an_image_alone_keeps_the_recorded_storage() -> None:
     old = load(OLD)
     assert with_known_storage(load(image("b")), old).storage == old.storage
     assert with_known_storage(load("os: {hostname: b}"), old).storage == load("{}").storage
+
+
+def sysext(digit: str, path: str | None = None) -> str:
+    stated = f", path: {path}" if path else ""
+    return f"os: {{sysexts: [{{url: 'https://h/x.raw', sha384: '{digit * 96}'{stated}}}]}}"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "given", "servicing"),
+    [
+        ("/var/lib/extensions/tools.raw", sysext("a"), NONE),
+        ("/var/lib/extensions/tools.raw", sysext("b"), RUNTIME),
+        ("/var/lib/extensions/tools.raw", sysext("a", "/etc/extensions/tools.raw"), RUNTIME),
+        ("/etc/extensions/tools.raw", sysext("a"), RUNTIME),
+    ],
+)
+def test_a_place_that_was_found_out_is_no_difference(
+    recorded: str, given: str, servicing: ServicingType
+) -> None:
+    old = load(STORAGE + sysext("a", recorded))
+    new = with_known_paths(load(STORAGE + given), old)
+    assert select(old, new).servicing is servicing

@@ -40,14 +40,6 @@ ASKING = {
         "internalParams.reencryptOnCleanInstall",
     ),
     "swap on anything but a partition": ("storage: {swap: [a]}", "storage.swap[0]"),
-    "system extensions": (
-        f"os: {{sysexts: [{{url: 'file:///a.raw', sha384: '{'a' * 96}'}}]}}",
-        "os.sysexts",
-    ),
-    "configuration extensions": (
-        f"os: {{confexts: [{{url: 'file:///a.raw', sha384: '{'a' * 96}'}}]}}",
-        "os.confexts",
-    ),
 }
 
 

@@ -31,6 +31,7 @@ def test_the_autologin_block_is_the_one_of_the_labs_own_host_configuration():
         scenario.Scenario,
         scenario.Server,
         scenario.Image,
+        scenario.Extension,
         scenario.Damage,
         scenario.Machine,
         scenario.Disk,

@@ -50,6 +50,12 @@ def test_shell_variables_are_not_placeholders():
     assert placeholders.fill("$TARGET_ROOT and $TERM", {}) == "$TARGET_ROOT and $TERM"
 
 
+def test_in_commands_what_the_lab_does_not_know_is_the_shells():
+    command = "x=${tools.url}; echo ${x#a} ${x}"
+    filled = placeholders.fill_known(command, {"tools.url": "http://h/t"})
+    assert filled == "x=http://h/t; echo ${x#a} ${x}"
+
+
 def test_every_bus_has_a_stable_device_path():
     paths = {placeholders.device(bus, "SER") for bus in Bus}
     assert len(paths) == len(Bus)

@@ -38,6 +38,8 @@ def test_the_least_scenario_has_one_declared_uefi_machine_with_a_blank_disk():
         ({"steps": [{"powerOn": {"machine": "nobody"}}]}, "nobody"),
         ({"machines": [{"mac": "52-54-00-77-00-01"}]}, "machines.0.mac"),
         ({"expect": []}, "expect"),
+        ({"extensions": {"x": {"name": "x", "files": {"../x": ""}}}}, "extensions.x"),
+        ({"extensions": {"image": {"name": "x", "files": {"usr/x": ""}}}}, "'image'"),
         ({"machines": [{"name": "a"}, {"name": "b"}]}, "must differ"),
     ],
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 
 from agent.api import status as host_status
+from agent.api.errors import TridentError
 from agent.api.hostconfig import HostConfiguration
-from agent.api.status import AbVolume, HostStatus, ServicingState
+from agent.api.status import AbVolume, HostStatus, ServicingState, ServicingType
 from agent.datastore import Row
-from agent.servicing import chain, statuses, verdicts
-from agent.servicing.chain import Target
+from agent.engine.context import Context
+from agent.servicing import chain, rollback, runtime, statuses, verdicts
+from agent.servicing.chain import Target, TargetKind
 
 S = ServicingState
 
@@ -40,10 +43,33 @@ def committed(rows: list[HostStatus]) -> list[HostStatus]:
 
 
 def going_back(rows: list[HostStatus]) -> list[HostStatus]:
-    (target,) = chain.chain(rows[::-1])
+    target = rollback.choose(of(rows), TargetKind.AB)
     staged = statuses.serviced(rows[-1], target.spec, S.MANUAL_ROLLBACK_AB_STAGED)
     finalized = statuses.serviced(staged, target.spec, S.MANUAL_ROLLBACK_AB_FINALIZED)
     return [*rows, staged, finalized]
+
+
+def changing(rows: list[HostStatus], name: str) -> list[HostStatus]:
+    """`rows` and those of a runtime update that came to count."""
+    context = runtime.context(rows[-1], named(name), ServicingType.RUNTIME_UPDATE)
+    return applied(rows, context, S.RUNTIME_UPDATE_STAGED)
+
+
+def applied(rows: list[HostStatus], context: Context, state: ServicingState) -> list[HostStatus]:
+    staged = statuses.staged_in_place(rows[-1], context, state)
+    begun = statuses.applying(staged, begun=True)
+    return [*rows, staged, begun, statuses.applied(begun)]
+
+
+def going_back_in_place(rows: list[HostStatus]) -> list[HostStatus]:
+    target = of(rows)[0].spec
+    context = runtime.context(rows[-1], target, ServicingType.MANUAL_ROLLBACK_RUNTIME)
+    return applied(rows, context, S.MANUAL_ROLLBACK_RUNTIME_STAGED)
+
+
+def kinds(rows: list[HostStatus]) -> list[tuple[str, str | None]]:
+    """Kind and host name of each target, most recent first."""
+    return [(str(target.kind), target.spec.os.hostname) for target in of(rows)]
 
 
 def of(rows: list[HostStatus]) -> tuple[Target, ...]:
@@ -97,6 +123,79 @@ def test_after_a_rollback_the_next_update_can_be_gone_back_on() -> None:
     rows = committed(going_back(committed(updating(installed(), "v2"))))
     rows = committed(updating(rows, "v3"))
     assert of(rows) == (Target(named("v1"), AbVolume.A, 0),)
+
+
+def test_runtime_updates_are_gone_back_on_one_by_one() -> None:
+    rows = changing(changing(installed(), "v2"), "v3")
+    assert kinds(rows) == [("runtime", "v2"), ("runtime", "v1")]
+    rows = going_back_in_place(rows)
+    assert rows[-1].spec == named("v2")
+    assert kinds(rows) == [("runtime", "v1")]
+    assert kinds(going_back_in_place(rows)) == []
+
+
+def test_a_runtime_update_after_a_rollback_can_be_gone_back_on() -> None:
+    rows = changing(going_back_in_place(changing(installed(), "v2")), "v3")
+    assert kinds(rows) == [("runtime", "v1")]
+
+
+def test_a_runtime_update_that_was_taken_back_is_not_on_the_chain() -> None:
+    rows = changing(installed(), "v2")[:-1]
+    assert kinds([*rows, statuses.recorded(rows[-1])]) == []
+
+
+def test_a_rollback_that_was_taken_back_can_be_tried_again() -> None:
+    rows = going_back_in_place(changing(installed(), "v2"))[:-1]
+    assert kinds([*rows, statuses.recorded(rows[-1])]) == [("runtime", "v1")]
+
+
+def test_changes_on_both_sides_make_one_chain() -> None:
+    rows = changing(installed(), "v1+")
+    rows = changing(committed(updating(rows, "v2")), "v2+")
+    assert kinds(rows) == [("runtime", "v2"), ("ab", "v1+"), ("runtime", "v1")]
+    assert [target.ab_active_volume for target in of(rows)] == [
+        AbVolume.B,
+        AbVolume.A,
+        AbVolume.A,
+    ]
+
+
+def test_booting_the_other_side_takes_newer_changes_along() -> None:
+    rows = changing(committed(updating(changing(installed(), "v1+"), "v2")), "v2+")
+    assert kinds(committed(going_back(rows))) == [("runtime", "v1")]
+
+
+def test_writing_the_other_side_loses_it_and_all_before_it() -> None:
+    rows = changing(committed(updating(changing(installed(), "v1+"), "v2")), "v2+")
+    rows = [*rows, statuses.staging(rows[-1], AbVolume.A, HostConfiguration())]
+    assert kinds(rows) == [("runtime", "v2")]
+    rows = committed(updating(rows, "v3"))
+    assert kinds(rows) == [("ab", "v2+"), ("runtime", "v2")]
+
+
+def test_a_host_without_sides_goes_back_in_place() -> None:
+    single = HostStatus(spec=named("v1"), servicing_state=S.PROVISIONED)
+    (target,) = of(changing([single], "v2"))
+    assert target.kind is TargetKind.RUNTIME
+    assert target.to_plain()["abActiveVolume"] is None
+
+
+def test_the_kind_that_is_asked_for_is_chosen_or_refused() -> None:
+    rows = changing(committed(updating(installed(), "v2")), "v3")
+    targets = of(rows)
+    assert rollback.choose(targets, None).spec == named("v2")
+    assert rollback.choose(targets, TargetKind.RUNTIME).spec == named("v2")
+    assert rollback.choose(targets, TargetKind.AB).spec == named("v1")
+    assert rollback.check(targets[:1], TargetKind.AB) is None
+    assert rollback.check((), TargetKind.RUNTIME) is None
+    for kind, given, code in (
+        (TargetKind.RUNTIME, targets[1:], "invalid-rollback-expectation"),
+        (TargetKind.AB, targets[:1], "manual-rollback"),
+        (None, (), "manual-rollback"),
+    ):
+        with pytest.raises(TridentError) as caught:
+            rollback.choose(given, kind)
+        assert caught.value.code == code
 
 
 def test_a_row_that_cannot_be_read_ends_the_chain() -> None:

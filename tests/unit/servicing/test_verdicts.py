@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 import pytest
 
+from agent.api import status as host_status
+from agent.api.extensions import ExtensionKind
 from agent.api.hostconfig import HostConfiguration
-from agent.api.status import AbVolume, HostStatus, ServicingState
+from agent.api.load import load
+from agent.api.status import AbVolume, HostStatus, ServicingState, ServicingType
+from agent.engine.context import Context, Facts
 from agent.servicing import statuses, verdicts
 from agent.servicing.booted import Booted
 from agent.servicing.verdicts import Verdict
@@ -42,7 +48,8 @@ RUNNING = HostStatus(
 def test_every_state_has_a_verdict_for_every_root(
     state: ServicingState, on_target: Verdict, on_active: Verdict, elsewhere: Verdict
 ) -> None:
-    judged = [verdicts.judge(state, booted) for booted in Booted]
+    status = HostStatus(servicing_state=state)
+    judged = [verdicts.judge(status, booted) for booted in Booted]
     assert judged == [on_target, on_active, elsewhere]
 
 
@@ -87,3 +94,25 @@ def test_an_unhealthy_update_waits_for_the_old_system() -> None:
     unhealthy = verdicts.unhealthy(finalized)
     assert unhealthy.servicing_state is S.AB_UPDATE_HEALTH_CHECK_FAILED
     assert unhealthy.spec_old == OLD
+
+
+@pytest.mark.parametrize("state", [S.RUNTIME_UPDATE_STAGED, S.MANUAL_ROLLBACK_RUNTIME_STAGED])
+def test_a_change_that_was_begun_is_taken_back_on_the_root_it_is_on(state: ServicingState) -> None:
+    status = HostStatus(servicing_state=state, applying=True)
+    judged = [verdicts.judge(status, booted) for booted in Booted]
+    assert judged == [Verdict.HALF_APPLIED, Verdict.NOTHING, Verdict.NOTHING]
+
+
+def test_a_runtime_update_is_recorded_from_stage_to_end() -> None:
+    facts = Facts(extension_paths={(ExtensionKind.SYSEXT, "a" * 96): PurePosixPath("/x/t.raw")})
+    new = load(f"os: {{sysexts: [{{url: 'f:t', sha384: '{'a' * 96}'}}]}}")
+    context = Context(new, ServicingType.RUNTIME_UPDATE, RUNNING, facts=facts)
+    staged = statuses.staged_in_place(RUNNING, context, S.RUNTIME_UPDATE_STAGED)
+    assert str(staged.spec.os.sysexts[0].path) == "/x/t.raw"
+    assert staged.spec_old == OLD
+    begun = statuses.applying(staged, begun=True)
+    assert host_status.parse(host_status.dump(begun)) == begun
+    assert statuses.recorded(begun).model_copy(update={"trident_version": None}) == RUNNING
+    done = statuses.applied(begun)
+    assert (done.spec, done.spec_old, done.applying) == (staged.spec, HostConfiguration(), False)
+    assert (done.servicing_state, done.ab_active_volume) == (S.PROVISIONED, AbVolume.A)
