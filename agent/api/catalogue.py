@@ -78,6 +78,14 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`trident install` was run on a system that lives on a disk.",
             "Boot the servicing image. To install anyway, create `/override-trident-safety-check`.",
         ),
+        "configuration-ambiguous": Meaning(
+            "Several Host Configurations of one medium are for this machine.",
+            "Leave one of the files that the message names.",
+        ),
+        "installed-already": Meaning(
+            "The machine was booted again from the medium that installed it.",
+            "Remove the medium and restart, or choose to install again in the boot menu.",
+        ),
         "link-down": Meaning(
             "The network interface that the machine booted from has no link.",
             "Check cable and switch port.",
@@ -85,6 +93,14 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "load-host-status": Meaning(
             "The datastore cannot be read or is damaged; a copy of it was kept.",
             "Restore the datastore from a backup, or install the host anew.",
+        ),
+        "medium-unreadable": Meaning(
+            "What was embedded into the installation medium is damaged.",
+            "Write the medium anew and compare it with the image.",
+        ),
+        "no-host-configuration": Meaning(
+            "The machine was booted from a medium that has no Host Configuration for it.",
+            "Embed one, put one on a stick labelled TRIDENT-CFG, or name a boot server.",
         ),
         "parse-host-status": Meaning(
             "The Host Status in the datastore is not one that this version understands.",
@@ -119,6 +135,9 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`trident install` was run on a host that is installed already.",
             "Boot the servicing image to install it anew.",
         ),
+        "command-line": Meaning(
+            "The options of the command do not fit together.", "Read the command's `--help`."
+        ),
         "corrupt-os-image": Meaning(
             "The image file does not hold what its metadata says.",
             "Fetch or build the image again; `trident-iso cosi verify` checks it.",
@@ -151,6 +170,14 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`/etc/trident/trident.conf` is malformed, or the image's contradicts the document.",
             "Correct the file, or `trident.datastorePath`.",
         ),
+        "image-digest": Meaning(
+            "The embedded image is not the one that the Host Configuration names.",
+            "Embed the image that was meant, or correct `image.sha384`.",
+        ),
+        "image-not-embedded": Meaning(
+            "A Host Configuration names an image that is not on the medium.",
+            "Embed the image, and name it by its path on the medium.",
+        ),
         "image-size": Meaning(
             "The root file system is too small for what is to be installed in it.",
             "Ask for a larger one.",
@@ -174,12 +201,28 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "invalid-host-declaration": Meaning(
             "A machine is declared wrongly or twice.", "Correct the declaration."
         ),
+        "iso-unreadable": Meaning(
+            "The file is no ISO image, or none that the command can work on.",
+            "Name an image that `trident-iso iso` made.",
+        ),
+        "kernel-argument": Meaning(
+            "A kernel argument or the countdown cannot be passed through a boot menu.",
+            "Give each argument as a word of its own, without spaces and quotes.",
+        ),
+        "kernel-arguments-too-long": Meaning(
+            "The kernel command line would be longer than kernels read.",
+            "Pass fewer or shorter kernel arguments.",
+        ),
         "kernel-unreadable": Meaning(
             "A kernel package does not hold a kernel as expected.", "Choose a Debian kernel."
         ),
         "load-cosi": Meaning(
             "The image cannot be reached, read or trusted.",
             "Check `image.url` and `image.sha384`, and that the server answers range requests.",
+        ),
+        "machine-name": Meaning(
+            "A Host Configuration is given for something that is no name of a machine, or twice.",
+            "Name the machine by MAC address, serial number or UUID, each once.",
         ),
         "mismatched-architecture": Meaning(
             "The image is for another processor.", "Name an image for this machine."
@@ -199,6 +242,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The configuration expects a file system that the image does not hold.",
             "Correct the mount point, or give the file system `source: new`.",
         ),
+        "no-placeholder": Meaning(
+            "The ISO image has no placeholder for this path.",
+            "List what it has: `trident-iso patch ISO`.",
+        ),
         "nothing-staged": Meaning(
             "Only `finalize` was allowed, and no installation is staged.",
             "Run the command with `--allowed-operations stage` first.",
@@ -206,6 +253,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "old-style-configuration": Meaning(
             "The document has the key `hostConfiguration`, as in early releases.",
             "Move what is under `hostConfiguration` to the top level and drop the rest.",
+        ),
+        "overlay-too-large": Meaning(
+            "What is to be written is larger than the place that the image reserves for it.",
+            "Make it smaller, or build the image with it.",
         ),
         "parse-host-configuration": Meaning(
             "The document is not YAML, or does not have the form of a Host Configuration.",

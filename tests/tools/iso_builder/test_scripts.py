@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.linux.run import run
+from iso_builder.medium import filesystem
 
 pytestmark = pytest.mark.tools
 
@@ -63,3 +64,33 @@ def test_a_lease_without_router_and_names_is_recorded_as_such(tmp_path: Path) ->
     assert record["gateway"] is None
     assert record["dns"] == []
     assert record["prefixLength"] == 16
+
+
+def call(function: str, *before: str) -> str:
+    """What a function of the initrd's script prints; `before` are commands that prepare it."""
+    definitions = script("init.sh").read_text().partition("\nprepare\n")[0]
+    text = "\n".join([definitions, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *before, function])
+    return run(["unshare", "--mount", "busybox", "sh", "-c", text], ok=range(2)).stdout
+
+
+@pytest.mark.parametrize("label", ["TRIDENT_0123456789AB", "X" * 32])
+def test_a_medium_is_known_by_the_label_of_its_file_system(tmp_path: Path, label: str) -> None:
+    entries = [filesystem.Entry(name, b"x") for name in ("boot/a.bin", "boot/b.img")]
+    boot = filesystem.BootImages("boot/a.bin", "boot/b.img", "boot/c.cat")
+    filesystem.write(tmp_path / "m.iso", label, entries, boot, time_s=0)
+    assert call(f"volume_label {tmp_path}/m.iso") == label
+
+
+def test_what_is_shorter_or_not_there_has_no_label(tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"x" * 100)
+    assert call(f"volume_label {tmp_path}/short").strip() == ""
+    assert call(f"volume_label {tmp_path}/none").strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("word", "found"), [("trident.dhcp", True), ("trident.server", True), ("trident", False)]
+)
+def test_words_of_the_command_line_are_found_whole(word: str, found: bool) -> None:
+    lines = "trident.dhcp\\ntrident.server=http://10.77.0.1:8080\\ntrident.dhcpx"
+    prepared = ("mount -t tmpfs tmpfs /run", f"printf '{lines}' >/run/cmdline")
+    assert call(f"has_word {word} && echo yes", *prepared) == ("yes\n" if found else "")
