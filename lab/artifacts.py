@@ -31,14 +31,14 @@ class OsImage:
 def live(folder: Path) -> Path:
     """The servicing image set, built or from the cache, in `folder`/live. Needs root."""
     images = folder / "live"
-    _iso("live", "--output", str(images))
+    iso("live", "--output", str(images))
     return images
 
 
 def os_image(bootloader: Bootloader, version: str, folder: Path) -> OsImage:
     """A sample OS image, built or from the cache; its raw disk in `folder`. Needs root."""
     raw = folder / f"os-{bootloader}-{version}.raw"
-    _iso("os-image", "--variant", bootloader, "--version", version, "--output", str(raw))
+    iso("os-image", "--variant", bootloader, "--version", version, "--output", str(raw))
     cosi = _cosi_of(raw)
     return OsImage(raw, cosi, metadata_sha384(cosi))
 
@@ -56,7 +56,7 @@ def _cosi_of(raw: Path) -> Path:
     cosi = paths.cache("cosi") / f"{digest.hexdigest()[:24]}.cosi"
     if not cosi.exists():
         fresh = cosi.with_suffix(".new")
-        _iso("cosi", "build", str(raw), "--output", str(fresh))
+        iso("cosi", "build", str(raw), "--output", str(fresh))
         fresh.replace(cosi)
     return cosi
 
@@ -70,7 +70,8 @@ def metadata_sha384(cosi: Path) -> str:
         return hashlib.sha384(stream.read()).hexdigest()
 
 
-def _iso(*words: str) -> None:
+def iso(*words: str) -> None:
+    """Run `trident-iso WORDS`. Raises LabError with the end of what it said."""
     argv = [str(paths.program("trident-iso")), *words]
     result = run(argv, timeout_s=_BUILD_LIMIT_S, ok=range(256))
     if result.returncode != 0:
