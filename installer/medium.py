@@ -7,7 +7,7 @@ during the installation, which may read images from it.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from agent.api import load
@@ -16,7 +16,7 @@ from agent.check import findings, validate
 from agent.linux import block, eject, files, mounts
 from installer import network, receipt, shelves
 from installer.cmdline import BootParameters
-from installer.shelves import Shelf
+from installer.shelves import Found, Shelf
 
 MOUNT_POINT = Path("/run/trident/medium")
 STICK_LABEL = "TRIDENT-CFG"
@@ -29,19 +29,30 @@ _FOLDER = "trident"
 def collect(parameters: BootParameters, keep: Path, tell: Callable[[str], None]) -> None:
     """Find this machine's Host Configuration, check it and store it at `keep`.
 
-    Raises no-host-configuration, configuration-ambiguous, medium-unreadable, installed-already,
-    parse-host-configuration and what the rules find; then nothing is stored.
+    Raises medium-unreadable and what `accepted` raises; then nothing is stored.
     """
     at_hand = [*_sticks(), *on_medium(MOUNT_POINT)]
-    found = shelves.choose(at_hand, names(network.INTERFACES, SMBIOS))
+    found = accepted(parameters, at_hand, names(network.INTERFACES, SMBIOS))
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    files.write(keep, found.text, mode=0o600)
+    tell(f"the Host Configuration is {found.place}")
+
+
+def accepted(
+    parameters: BootParameters, at_hand: Sequence[Shelf], machine: frozenset[str]
+) -> Found:
+    """The Host Configuration of the machine with these names, when it may be installed.
+
+    Raises no-host-configuration, configuration-ambiguous, installed-already,
+    parse-host-configuration and what the rules find.
+    """
+    found = shelves.choose(at_hand, machine)
     with context(f"reading {found.place}"):
         loaded = load.load_document(found.text)
         findings.require_clean(validate.validate(loaded.configuration, loaded.positions))
     if parameters.medium is not None and not parameters.reinstall:
         receipt.require_new(parameters.medium, found.text)
-    keep.parent.mkdir(parents=True, exist_ok=True)
-    files.write(keep, found.text, mode=0o600)
-    tell(f"the Host Configuration is {found.place}")
+    return found
 
 
 def on_medium(root: Path) -> Iterator[Shelf]:

@@ -334,6 +334,13 @@ class EachFlush(Model):
     steps: tuple[Step, ...] = Field(min_length=1)
 
 
+class PressKeys(Model):
+    """Type on the serial line: to a boot menu, not to the shell (`run` does that)."""
+
+    machine: str | None = None
+    keys: str = Field(min_length=1, max_length=64)
+
+
 class Nothing(Model):
     """A step without particulars: `{}`."""
 
@@ -346,6 +353,7 @@ class Step(OneOf):
     reset: OnMachine | None = None
     cut_power: CutPower | None = None
     wait: Condition | None = None
+    press_keys: PressKeys | None = None
     run: GuestCommand | None = None
     damage: dict[str, Damage] | None = None
     stop_server: StopServer | None = None

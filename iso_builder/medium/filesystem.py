@@ -27,6 +27,7 @@ _PLATFORM_BIOS, _PLATFORM_EFI = 0x00, 0xEF
 _BIOS_LOAD_BLOCKS = 4
 _BLOCK = 512
 _COPY_BYTES = 1 << 20
+_LARGEST_PIECE = (1 << 32) - SECTOR
 _NOT_ALLOWED = re.compile(r"[^A-Z0-9_]")
 _FILE_MODE, _FOLDER_MODE = 0o100444, 0o040555
 
@@ -63,9 +64,9 @@ class Place:
 def write(
     target: Path, label: str, entries: Sequence[Entry], boot: BootImages, *, time_s: int
 ) -> Mapping[str, Place]:
-    """Write the image and tell where every file is. `time_s` is what all time stamps say.
+    """Write the image and tell where its files are. `time_s` is what all time stamps say.
 
-    Every entry but those of the boot images may be of any size. Raises OSError.
+    Files of 4 GiB and more are in several pieces, and left out of what is told. Raises OSError.
     """
     with _clock_stopped(time_s), _new(label) as image:
         names = _Names()
@@ -86,7 +87,8 @@ def write(
         image.force_consistency()
         with target.open("wb") as stream:
             image.write_fp(stream, blocksize=_COPY_BYTES)
-        return {entry.name: _place(image, entry.name) for entry in entries}
+        whole = [entry.name for entry in entries if entry.size < _LARGEST_PIECE]
+        return {name: _place(image, name) for name in whole}
 
 
 def places(path: Path, names: Sequence[str]) -> Mapping[str, Place]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -68,22 +69,28 @@ def chosen(*, label: str, arguments: Sequence[str], unattended: bool, countdown_
         ) from error
 
 
-INSTALL: Final = "Install this machine from its Host Configuration"
-AGAIN: Final = "Install this machine again"
-BY_HAND: Final = "Install by hand"
-SHELL: Final = "Start a shell"
-LOCAL: Final = "Boot from the local disk"
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of the menus. `key` starts it (GRUB) or selects it (isolinux)."""
+
+    name: str
+    key: str
+    title: str
+    words: tuple[str, ...] = ()
+
+
 _ENTRIES: Final = (
-    ("install", INSTALL, ()),
-    ("again", AGAIN, ("trident.reinstall",)),
-    ("attended", BY_HAND, ("trident.attended",)),
-    ("shell", SHELL, ("trident.shell",)),
+    _Entry("install", "i", "Install this machine from its Host Configuration"),
+    _Entry("again", "a", "Install this machine again", ("trident.reinstall",)),
+    _Entry("attended", "h", "Install by hand", ("trident.attended",)),
+    _Entry("shell", "s", "Start a shell", ("trident.shell",)),
 )
+_LOCAL: Final = _Entry("local", "l", "Boot from the local disk")
 
 
 def texts(menu: Menu) -> Mapping[str, bytes]:
     """Content of every menu file, by its name on the medium. Raises kernel-arguments-too-long."""
-    length = max(len(menu.command_line(*words)) for _, _, words in _ENTRIES)
+    length = max(len(menu.command_line(*entry.words)) for entry in _ENTRIES)
     if length > _COMMAND_LINE_BYTES:
         raise TridentError(
             Kind.INVALID_INPUT,
@@ -105,15 +112,15 @@ def grub(menu: Menu) -> str:
         *([f"set timeout={menu.countdown_s}"] if menu.unattended else []),
         "set pager=0",
     ]
-    for name, title, words in _ENTRIES:
+    for entry in _ENTRIES:
         lines += [
-            f"menuentry '{title}' --id {name} {{",
+            _grub_entry(entry),
             "  echo 'Loading the servicing system ...'",
-            f"  linux ($root)/{layout.KERNEL} {menu.command_line(*words)}",
+            f"  linux ($root)/{layout.KERNEL} {menu.command_line(*entry.words)}",
             f"  initrd ($root)/{layout.INITRD}",
             "}",
         ]
-    lines += [f"menuentry '{LOCAL}' --id local {{"]
+    lines += [_grub_entry(_LOCAL)]
     for loader in _LOCAL_LOADERS:
         lines += [
             "  for disk in (hd*,gpt*); do",
@@ -146,16 +153,26 @@ def isolinux(menu: Menu) -> str:
         *([f"TIMEOUT {10 * menu.countdown_s}"] if menu.unattended else []),
         "PROMPT 0",
     ]
-    for name, title, words in _ENTRIES:
+    for entry in _ENTRIES:
         lines += [
-            f"LABEL {name}",
-            f"  MENU LABEL {title}",
-            *(["  MENU DEFAULT"] if name == default else []),
+            *_isolinux_entry(entry),
+            *(["  MENU DEFAULT"] if entry.name == default else []),
             f"  LINUX /{layout.KERNEL}",
             f"  INITRD /{layout.INITRD}",
-            f"  APPEND {menu.command_line(*words)}",
+            f"  APPEND {menu.command_line(*entry.words)}",
         ]
-    return "\n".join([*lines, "LABEL local", f"  MENU LABEL {LOCAL}", "  LOCALBOOT -1", ""])
+    return "\n".join([*lines, *_isolinux_entry(_LOCAL), "  LOCALBOOT -1", ""])
+
+
+def _grub_entry(entry: _Entry) -> str:
+    return f"menuentry '{entry.title}' --id {entry.name} --hotkey={entry.key} {{"
+
+
+def _isolinux_entry(entry: _Entry) -> list[str]:
+    """isolinux marks the key in the title: `Install by ^hand`."""
+    at = f" {entry.title.lower()}".index(f" {entry.key}")
+    title = f"{entry.title[:at]}^{entry.title[at:]}"
+    return [f"LABEL {entry.name}", f"  MENU LABEL {title}"]
 
 
 def _filled(text: str) -> bytes:

@@ -8,7 +8,10 @@ import pytest
 
 from agent.api.errors import TridentError
 from installer import medium
+from installer.cmdline import BootParameters
+from installer.shelves import Shelf
 from iso_builder.medium import layout, overlay
+from tests.unit.iso_builder.medium.samples import configuration
 
 
 @pytest.fixture(name="root")
@@ -69,3 +72,28 @@ def test_the_machine_is_known_by_its_addresses_serial_number_and_uuid(tmp_path: 
     names = medium.names(tmp_path / "net", smbios)
     assert names == {"52-54-00-ab-00-01", "cz1234"}
     assert medium.names(tmp_path / "none", tmp_path / "none") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "identifier"),
+    [
+        (b"os:\n  hostnam: x\n", "invalid-input/parse-host-configuration"),
+        (b"\xff", "invalid-input/parse-host-configuration"),
+        (b"os: {hostname: -bad-}\n", "invalid-input/invalid-host-configuration-static"),
+    ],
+)
+def test_a_configuration_that_is_wrong_is_refused_with_its_place(
+    text: bytes, identifier: str
+) -> None:
+    shelf = Shelf("the stick /dev/sdb1", {"config.yaml": text})
+    with pytest.raises(TridentError) as caught:
+        medium.accepted(BootParameters(medium="TRIDENT_1"), [shelf], frozenset())
+    assert caught.value.identifier == identifier
+    assert "config.yaml of the stick /dev/sdb1" in caught.value.context[-1]
+
+
+def test_a_configuration_that_the_rules_accept_is_taken(tmp_path: Path) -> None:
+    text = configuration(tmp_path).read_bytes()
+    shelf = Shelf("the medium", {"config.yaml": text})
+    found = medium.accepted(BootParameters(medium="TRIDENT_1"), [shelf], frozenset())
+    assert found.text == text

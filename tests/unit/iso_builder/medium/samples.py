@@ -23,7 +23,9 @@ def cosi(folder: Path) -> Path:
     return path
 
 
-def configuration(folder: Path, name: str = "config.yaml", **changes: Any) -> Path:
+def configuration(
+    folder: Path, name: str = "config.yaml", *, root_size: str = "1G", **changes: Any
+) -> Path:
     """A Host Configuration that fits the image of `cosi`."""
     document: dict[str, Any] = {
         "image": {"url": layout.image_url(IMAGE), "sha384": "ignored"},
@@ -35,7 +37,7 @@ def configuration(folder: Path, name: str = "config.yaml", **changes: Any) -> Pa
                     "partitionTableType": "gpt",
                     "partitions": [
                         {"id": "esp", "type": "esp", "size": "64M"},
-                        {"id": "root", "type": "root", "size": "1G"},
+                        {"id": "root", "type": "root", "size": root_size},
                     ],
                 }
             ],

@@ -72,26 +72,7 @@ def test_a_configuration_without_an_image_installs_nothing_and_is_refused(tmp_pa
 
 def test_an_image_that_does_not_fit_the_configuration_is_found_out_before(tmp_path: Path) -> None:
     cosi(tmp_path)
-    path = configuration(
-        tmp_path,
-        storage={
-            "disks": [
-                {
-                    "id": "os",
-                    "device": "/dev/sda",
-                    "partitionTableType": "gpt",
-                    "partitions": [
-                        {"id": "esp", "type": "esp", "size": "64M"},
-                        {"id": "root", "type": "root", "size": "4K"},
-                    ],
-                }
-            ],
-            "filesystems": [
-                {"deviceId": "esp", "mountPoint": "/boot/efi"},
-                {"deviceId": "root", "mountPoint": "/"},
-            ],
-        },
-    )
+    path = configuration(tmp_path, root_size="4K")
     with pytest.raises(TridentError) as caught:
         embed.require_fit([Configuration(None, path)], [tmp_path / IMAGE])
     assert caught.value.code == "filesystem-size-exceeds-block-device"

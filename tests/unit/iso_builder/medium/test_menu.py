@@ -78,3 +78,11 @@ def test_the_local_disk_is_never_the_medium_itself() -> None:
     assert tests
     assert {marker for _, marker in tests} == {menu.MARKER}
     assert text.count("chainloader") == len(tests)
+
+
+def test_every_entry_has_a_key_of_its_own_the_same_in_both_menus() -> None:
+    grub = re.findall(r"--hotkey=(\w)", menu.grub(ATTENDED))
+    isolinux = re.findall(r"MENU LABEL .*?\^(\w)", menu.isolinux(ATTENDED))
+    assert grub == [key.lower() for key in isolinux]
+    assert len(set(grub)) == 5
+    assert not {"c", "e"} & set(grub), "GRUB's own keys"
