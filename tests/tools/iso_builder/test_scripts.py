@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.linux.run import run
+from iso_builder import manifest
+from iso_builder.manifest import File, Kernel, Manifest
 from iso_builder.medium import filesystem
 
 pytestmark = pytest.mark.tools
@@ -94,3 +97,33 @@ def test_words_of_the_command_line_are_found_whole(word: str, found: bool) -> No
     lines = "trident.dhcp\\ntrident.server=http://10.77.0.1:8080\\ntrident.dhcpx"
     prepared = ("mount -t tmpfs tmpfs /run", f"printf '{lines}' >/run/cmdline")
     assert call(f"has_word {word} && echo yes", *prepared) == ("yes\n" if found else "")
+
+
+def read_medium(folder: Path, rootfs: bytes, listed: bytes) -> tuple[str, bool]:
+    """What reading a mounted medium says, and whether an image is left in memory."""
+    files = {"rootfs.squashfs": File(size=len(listed), sha384=hashlib.sha384(listed).hexdigest())}
+    files |= {"vmlinuz": File(size=1, sha384="0" * 96), "x/rootfs": File(size=1, sha384="1" * 96)}
+    described = Manifest(kernel=Kernel(release="6.1", package="p"), files=files, packages=())
+    (folder / "trident").mkdir()
+    (folder / "trident/rootfs.squashfs").write_bytes(rootfs)
+    manifest.write(folder / "trident", described)
+    said = call(
+        'from_medium LABEL || echo "$reason"',
+        f"medium={folder} image={folder}/in-memory",
+        "find_medium() { :; }",
+        "umount() { :; }",
+        'say() { echo "$@"; }',
+    )
+    return said, (folder / "in-memory").exists()
+
+
+def test_what_the_manifest_lists_is_read_from_the_medium(tmp_path: Path) -> None:
+    said, kept = read_medium(tmp_path, b"root" * 9999, b"root" * 9999)
+    assert said == "read 39996 bytes from the medium\n"
+    assert kept
+
+
+def test_a_medium_with_a_flipped_bit_is_refused_and_nothing_of_it_kept(tmp_path: Path) -> None:
+    said, kept = read_medium(tmp_path, b"roou" + b"root" * 9998, b"root" * 9999)
+    assert "SHA-384 is not the one listed" in said
+    assert not kept
