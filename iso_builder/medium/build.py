@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 import agent
+from agent.cosi.source import FileSource
 from iso_builder import cache, loaders
 from iso_builder import live as servicing
 from iso_builder.medium import efi, embed, filesystem, hybrid, layout, menu
@@ -63,7 +64,8 @@ def build(order: Order, target: Path) -> Description:
     """
     digests = embed.digests(order.images)
     checked = embed.check_configurations(order.configurations, digests)
-    embed.require_fit(order.configurations, order.images)
+    by_name = {path.name: path for path in order.images}
+    embed.require_fit(order.configurations, lambda name: FileSource(by_name[name]))
     source = servicing.build(order.live)
     description = _describe(order, digests, checked, source)
     unfinished = target.with_name(f".{target.name}.new")

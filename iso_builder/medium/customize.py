@@ -14,9 +14,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agent.api.errors import Kind, TridentError
+from agent.cosi.source import Source
 from iso_builder.medium import build, embed, filesystem, layout, menu, overlay
 from iso_builder.medium.description import Description
 from iso_builder.medium.filesystem import Place
+from iso_builder.medium.piece import Piece
 from iso_builder.medium.rewrite import rewrite
 
 _NEEDED = (layout.DESCRIPTION, layout.OVERLAY, *layout.MENUS, *map(layout.pristine, layout.MENUS))
@@ -70,6 +72,7 @@ def customize(image: Path, order: Order, target: Path) -> State:
     """
     before = read(image)
     checked = embed.check_configurations(order.configurations, before.built.images)
+    embed.require_fit(order.configurations, lambda name: _embedded(image, name))
     files = {**before.files, **checked.texts}
     arguments = [*(["trident.dhcp"] if checked.needs_address else []), *order.arguments]
     added = [word for word in arguments if word not in before.menu.arguments]
@@ -90,6 +93,13 @@ def reset(image: Path, target: Path) -> State:
     built = read(image).built
     _write(image, target, _pristine_parts)
     return State(built, built.menu, {})
+
+
+def _embedded(image: Path, name: str) -> Source | None:
+    """An image on the medium; None for one in pieces (4 GiB and more)."""
+    path = f"{layout.IMAGES}/{name}"
+    place = filesystem.places(image, [path]).get(path)
+    return None if place is None else Piece(image, place)
 
 
 def _parts(state: State) -> Mapping[str, bytes]:

@@ -7,7 +7,7 @@ there are applied here, and an embedded image must be the one that its configura
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -19,7 +19,7 @@ from agent.api.parttypes import Architecture
 from agent.check import findings, support, validate
 from agent.cosi.fit import fit
 from agent.cosi.reader import open_image
-from agent.cosi.source import open_source
+from agent.cosi.source import Source, open_source
 from iso_builder.medium import layout
 
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -105,20 +105,23 @@ def digests(images: Sequence[Path]) -> Mapping[str, str]:
     return found
 
 
-def require_fit(configurations: Sequence[Configuration], images: Sequence[Path]) -> None:
+def require_fit(
+    configurations: Sequence[Configuration], opened: Callable[[str], Source | None]
+) -> None:
     """Compare every checked configuration with the embedded image it names.
 
+    `opened` opens an embedded image by its name, or tells that it cannot be looked at (None).
     Raises what `agent.cosi.fit` finds.
     """
-    by_name = {path.name: path for path in images}
     for one in configurations:
         configuration = load.load_file(one.file)
         name = image_name(configuration.image) if configuration.image else None
-        if name is None:
+        source = opened(name) if name is not None else None
+        if source is None:
             continue
         with (
             context(f"comparing the Host Configuration {one.file} with the image {name}"),
-            open_source(by_name[name].absolute().as_uri()) as source,
+            source,
         ):
             metadata = open_image(source, None).metadata
             findings.require_clean(fit(configuration, metadata, architecture=Architecture.X86_64))

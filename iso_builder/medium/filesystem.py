@@ -92,7 +92,7 @@ def write(
 
 
 def places(path: Path, names: Sequence[str]) -> Mapping[str, Place]:
-    """Where the named files of an existing image are; those that it lacks are left out.
+    """Where the named files of an existing image are, but those it lacks or has in pieces.
 
     Raises iso-unreadable for what is no ISO image with Rock Ridge names.
     """
@@ -105,9 +105,11 @@ def places(path: Path, names: Sequence[str]) -> Mapping[str, Place]:
         found = {}
         for name in names:
             try:
-                found[name] = _place(image, name)
+                place = _place(image, name)
             except PyCdlibException:
                 continue
+            if place.size < _LARGEST_PIECE:
+                found[name] = place
         return found
     finally:
         image.close()

@@ -71,6 +71,7 @@ def medium(folder: Path, menu: Menu | None = None, **images: str) -> Path:
         Entry(layout.ISOLINUX, bytes(4096)),
         *build.menu_entries(description),
         *build.trident_entries(content),
+        Entry(f"{layout.IMAGES}/{IMAGE}", cosi_bytes()),
     ]
     target = folder / "medium.iso"
     filesystem.write(target, description.menu.label, entries, build.BOOT, time_s=1_700_000_000)

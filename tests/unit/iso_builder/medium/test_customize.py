@@ -95,6 +95,16 @@ def test_a_configuration_for_another_image_is_refused_and_nothing_is_written(
     assert not target.exists()
 
 
+def test_a_configuration_that_the_embedded_image_does_not_fit_is_refused(
+    iso: Path, tmp_path: Path
+) -> None:
+    path = configuration(tmp_path, root_size="4K")
+    with pytest.raises(TridentError) as caught:
+        customize.customize(iso, embedded(path), iso)
+    assert caught.value.code == "filesystem-size-exceeds-block-device"
+    assert customize.read(iso).is_pristine
+
+
 def test_too_much_is_refused_with_both_sizes(iso: Path, tmp_path: Path) -> None:
     files = [configuration(tmp_path, f"{number}.yaml") for number in range(3)]
     for path in files:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.api.errors import TridentError
+from agent.cosi.source import FileSource
 from iso_builder.medium import embed, layout
 from iso_builder.medium.embed import Configuration
 from tests.unit.iso_builder.medium.samples import IMAGE, configuration, cosi, image_of
@@ -24,7 +25,7 @@ def test_a_configuration_of_an_embedded_image_is_taken_as_it_is(tmp_path: Path) 
     checked = embed.check_configurations([Configuration(None, path)], digests)
     assert checked.texts == {layout.CONFIGURATION: path.read_bytes()}
     assert not checked.needs_address
-    embed.require_fit([Configuration(None, path)], [tmp_path / IMAGE])
+    embed.require_fit([Configuration(None, path)], lambda name: FileSource(tmp_path / name))
 
 
 def test_the_digest_that_the_configuration_names_must_be_that_of_the_image(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_an_image_that_does_not_fit_the_configuration_is_found_out_before(tmp_pa
     cosi(tmp_path)
     path = configuration(tmp_path, root_size="4K")
     with pytest.raises(TridentError) as caught:
-        embed.require_fit([Configuration(None, path)], [tmp_path / IMAGE])
+        embed.require_fit([Configuration(None, path)], lambda name: FileSource(tmp_path / name))
     assert caught.value.code == "filesystem-size-exceeds-block-device"
 
 

@@ -13,6 +13,7 @@ import pytest
 from agent.api.errors import TridentError
 from iso_builder.medium import filesystem
 from iso_builder.medium.filesystem import BootImages, Entry
+from iso_builder.medium.piece import Piece
 
 BOOT = BootImages("boot/isolinux/isolinux.bin", "boot/efi.img", "boot/boot.cat")
 ENTRIES = (
@@ -103,3 +104,15 @@ def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(TridentError) as caught:
         filesystem.places(path, ["a"])
     assert caught.value.identifier == "invalid-input/iso-unreadable"
+
+
+def test_a_file_in_an_image_is_a_source_like_any_other(tmp_path: Path) -> None:
+    place = write(tmp_path / "m.iso")["images/a-long-name.of-another.cosi"]
+    with Piece(tmp_path / "m.iso", place) as piece:
+        assert piece.size == 7
+        assert piece.read_at(2, 3) == b"oth"
+        buffer = bytearray(10)
+        with piece.open_range(3, 4) as stream:
+            assert stream.readinto(memoryview(buffer)) == 4
+            assert stream.readinto(memoryview(buffer)) == 0
+        assert buffer[:4] == b"ther"
