@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 
@@ -127,3 +131,59 @@ def test_a_medium_with_a_flipped_bit_is_refused_and_nothing_of_it_kept(tmp_path:
     said, kept = read_medium(tmp_path, b"roou" + b"root" * 9998, b"root" * 9999)
     assert "SHA-384 is not the one listed" in said
     assert not kept
+
+
+@pytest.fixture(name="server")
+def web_server(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www/rootfs.squashfs").write_bytes(b"root" * 9999)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "www")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def fetch(folder: Path, url: str, content: bytes) -> tuple[list[str], bool]:
+    """What a network boot says about a root file system, and whether it is left in memory."""
+    said = call(
+        f'connect_patiently fetch_rootfs {url} {hashlib.sha384(content).hexdigest()}; echo "$?"',
+        f"image={folder}/in-memory attempts=2",
+        "interfaces() { echo eth0 eth1; }",
+        "has_carrier() { [ $1 = eth1 ]; }",
+        "get_address() { :; }",
+        "load_drivers() { :; }",
+        "ip() { :; }",
+        "sleep() { :; }",
+        'say() { echo "$@"; }',
+        "mount -t tmpfs tmpfs /run",
+    )
+    return said.splitlines(), (folder / "in-memory").exists()
+
+
+def test_the_root_file_system_comes_through_the_first_interface_with_a_link(
+    tmp_path: Path, server: str
+) -> None:
+    said, kept = fetch(tmp_path, f"{server}/rootfs.squashfs", b"root" * 9999)
+    assert said == ["eth0 has no link", "fetched 39996 bytes through eth1", "0"]
+    assert kept
+
+
+def test_another_root_file_system_than_the_one_named_is_refused_each_time(
+    tmp_path: Path, server: str
+) -> None:
+    said, kept = fetch(tmp_path, f"{server}/rootfs.squashfs", b"another")
+    refusals = [line for line in said if "is not the one named by trident.rootfs.sha384" in line]
+    assert [line[:15] for line in refusals] == ["attempt 1 of 2:", "attempt 2 of 2:"]
+    assert said[-1] == "1"
+    assert not kept
+
+
+def test_a_file_that_the_server_lacks_is_named_with_what_the_server_said(
+    tmp_path: Path, server: str
+) -> None:
+    said, _ = fetch(tmp_path, f"{server}/none", b"")
+    assert f"{server}/none could not be fetched: wget: server returned error: HTTP/1.0 404" in (
+        "\n".join(said)
+    )
+    assert said[-1] == "1"
