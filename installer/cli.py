@@ -14,18 +14,22 @@ from pathlib import Path
 import agent
 from agent.api.errors import TridentError
 from agent.reporting import logs
-from installer import cmdline, session
+from installer import cmdline, medium, session
 
 KERNEL_COMMAND_LINE = Path("/proc/cmdline")
 NOT_INSTALLED = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Install unattended. Returns the exit status."""
+    """Install unattended, or only collect what to install. Returns the exit status."""
     arguments = _parser().parse_args(argv)
     logs.to_stderr("WARN")
     try:
-        session.run(_source(arguments), _tell)
+        parameters = cmdline.parse(KERNEL_COMMAND_LINE.read_text())
+        if arguments.collect:
+            medium.collect(parameters, session.CONFIGURATION, _tell)
+        else:
+            session.run(_source(arguments, parameters), _tell)
     except TridentError as error:
         _explain(error)
         return NOT_INSTALLED
@@ -42,13 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=Path, help="install from this Host Configuration, not from a boot server"
     )
+    parser.add_argument(
+        "--collect",
+        action="store_true",
+        help="only find this machine's Host Configuration on the medium and on sticks",
+    )
     return parser
 
 
-def _source(arguments: argparse.Namespace) -> session.Source:
+def _source(arguments: argparse.Namespace, parameters: cmdline.BootParameters) -> session.Source:
     if arguments.config is not None:
         return session.Source(file=arguments.config)
-    return session.choose(cmdline.parse(KERNEL_COMMAND_LINE.read_text()))
+    return session.choose(parameters)
 
 
 def _tell(line: str) -> None:
@@ -58,7 +67,7 @@ def _tell(line: str) -> None:
 def _explain(error: TridentError) -> None:
     print(f"\n{error.render()}\n", flush=True)
     _tell("not installed. The log is /var/log/trident-full.log")
-    _tell("to try again: systemctl start trident-install")
+    _tell("to try again: systemctl restart trident-collect; systemctl start trident-install")
 
 
 if __name__ == "__main__":

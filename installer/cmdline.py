@@ -1,7 +1,8 @@
 """What the kernel command line tells the installer. Pure.
 
-The parameters are those the boot server writes (docs/architecture.md): `trident.server=URL` and
-PXELINUX's `BOOTIF=01-aa-bb-cc-dd-ee-ff` (hardware type 1, then the MAC address).
+docs/architecture.md explains the parameters: `trident.server=URL`, `trident.medium=LABEL`,
+`trident.reinstall`, and PXELINUX's `BOOTIF=01-aa-bb-cc-dd-ee-ff` (hardware type 1, then the MAC
+address).
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ class BootParameters:
 
     server: str | None = None
     mac: str | None = None
+    medium: str | None = None
+    """Label of the medium that the machine was booted from."""
+    reinstall: bool = False
+    """An operator wants what this medium did before to be done again."""
 
 
 def parse(text: str) -> BootParameters:
@@ -29,7 +34,12 @@ def parse(text: str) -> BootParameters:
     Raises initialization/read-cmdline for a value that cannot be meant.
     """
     values = dict(word.split("=", 1) for word in text.split() if "=" in word)
-    return BootParameters(_server(values.get("trident.server")), _mac(values.get("BOOTIF")))
+    return BootParameters(
+        server=_server(values.get("trident.server")),
+        mac=_mac(values.get("BOOTIF")),
+        medium=values.get("trident.medium"),
+        reinstall="trident.reinstall" in text.split(),
+    )
 
 
 def _server(value: str | None) -> str | None:

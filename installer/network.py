@@ -43,6 +43,11 @@ def identity(
     return candidates[0]
 
 
+def addresses(interfaces: Path = INTERFACES) -> tuple[str, ...]:
+    """The MAC addresses of all interfaces that are devices."""
+    return tuple(_physical(interfaces)) if interfaces.is_dir() else ()
+
+
 def wait_for_link(
     mac: str,
     *,

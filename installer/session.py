@@ -1,6 +1,7 @@
 """One unattended installation, from the kernel command line to the restart.
 
-The Host Configuration comes from the medium (`/etc/trident/config.yaml`) or from the boot server.
+The Host Configuration comes from the boot server, or from a medium (`installer.medium` has put it
+at `/etc/trident/config.yaml`).
 Nothing is tried twice after the agent began to work: a failure is shown, reported and left to an
 operator, so a machine never installs in a loop.
 """
@@ -16,7 +17,7 @@ from agent.api.errors import Kind, TridentError, context
 from agent.api.hostconfig import HostConfiguration
 from agent.linux import files
 from agent.servicing import install, reboot
-from installer import fetch, network
+from installer import fetch, medium, network, receipt
 from installer.cmdline import BootParameters
 from installer.console import ProgressLines
 
@@ -26,27 +27,31 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Source:
-    """Where the Host Configuration comes from: a boot server that knows us as `mac`, or `file`."""
+    """Where the Host Configuration comes from: a boot server that knows us as `mac`, or `file`.
+
+    `medium` is the label of the medium that the file was found on.
+    """
 
     file: Path | None = None
     server: str | None = None
     mac: str = ""
+    medium: str | None = None
 
 
-def choose(parameters: BootParameters, *, medium: Path = CONFIGURATION) -> Source:
-    """A boot server on the command line first, then the medium's own file.
+def choose(parameters: BootParameters, *, local: Path = CONFIGURATION) -> Source:
+    """A boot server on the command line first, then the file that was found on a medium.
 
     Raises initialization/read-cmdline when there is neither.
     """
     if parameters.server is not None:
         return Source(server=parameters.server, mac=network.identity(parameters.mac))
-    if medium.exists():
-        return Source(file=medium)
+    if local.exists():
+        return Source(file=local, medium=parameters.medium)
     raise TridentError(
         Kind.INITIALIZATION,
         "read-cmdline",
         "there is nothing to install: no boot server (trident.server) and no Host Configuration",
-        hint=f"boot with trident.server=URL, or put a Host Configuration at {medium}",
+        hint=f"boot with trident.server=URL, or put a Host Configuration at {local}",
     )
 
 
@@ -65,11 +70,23 @@ def run(source: Source, tell: Tell) -> None:
     outcome = install.run(
         install.InstallRequest(configuration=configuration, observers=(ProgressLines(tell),))
     )
+    _leave_receipt(source, tell)
+    medium.release(tell)
     if not outcome.reboot:
         tell("installed; restart the machine to boot the new system")
         return
     tell("installed; restarting")
     reboot.reboot()
+
+
+def _leave_receipt(source: Source, tell: Tell) -> None:
+    """The system is installed by now: firmware that takes no receipt is not its failure."""
+    if source.file is None or source.medium is None:
+        return
+    try:
+        receipt.leave(source.medium, source.file.read_bytes())
+    except TridentError as error:
+        tell(f"remove the medium before the next boot: {error.one_line()}")
 
 
 def obtain(source: Source, tell: Tell, *, keep: Path = CONFIGURATION) -> HostConfiguration:

@@ -11,8 +11,9 @@ from pathlib import Path
 import agent
 from agent.api.errors import TridentError
 from agent.api.units import ByteCount
-from iso_builder import cache_command, live, osimage, packages
+from iso_builder import cache_command, live, live_options, osimage
 from iso_builder.cosi import commands as cosi
+from iso_builder.medium import commands as medium
 
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -20,7 +21,7 @@ Command = Callable[[argparse.Namespace], int | None]
 def parser() -> argparse.ArgumentParser:
     """The command line grammar; each command sets `run`."""
     top = argparse.ArgumentParser(
-        prog="trident-iso", description="builds servicing images, sample OS images and COSI files"
+        prog="trident-iso", description="builds servicing images, installation media and COSI files"
     )
     top.add_argument(
         "-V", "--version", action="version", version=f"trident-iso {agent.__version__}"
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True)
     _add_live(commands)
     _add_os_image(commands)
+    medium.add_parsers(commands)
     cosi.add_parser(commands)
     cache_command.add_parser(commands)
     return top
@@ -48,24 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_live(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("live", help="build the servicing image set")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    command.add_argument(
-        "--kernel",
-        type=packages.KernelFlavour,
-        choices=list(packages.KernelFlavour),
-        default=packages.KernelFlavour.GENERIC,
-        help="cloud: a small kernel with the drivers of virtual machines only",
-    )
-    command.add_argument(
-        "--firmware",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="PKG",
-        help="firmware packages",
-    )
-    command.add_argument(
-        "--include", nargs="+", action="extend", default=[], metavar="PKG", help="further packages"
-    )
+    live_options.add(command)
     command.set_defaults(run=_live)
 
 
@@ -106,11 +91,6 @@ def _os_image(arguments: argparse.Namespace) -> None:
 
 
 def _live(arguments: argparse.Namespace) -> None:
-    options = live.Options(
-        kernel=arguments.kernel,
-        firmware=tuple(sorted(set(arguments.firmware))),
-        include=tuple(sorted(set(arguments.include))),
-    )
     started = time.monotonic()
-    live.export(options, arguments.output)
+    live.export(live_options.read(arguments), arguments.output)
     print(f"{arguments.output}: servicing image set, {time.monotonic() - started:.1f} s")

@@ -66,7 +66,6 @@ _MASKED = (
     "systemd-journal-flush.service",
     "systemd-logind.service",
     "systemd-machine-id-commit.service",
-    "systemd-networkd.service",
     "systemd-pcrphase-sysinit.service",
     "systemd-pcrphase.service",
     "systemd-pstore.service",
@@ -79,12 +78,15 @@ _MASKED = (
     "systemd-user-sessions.service",
 )
 _ENABLED = (
+    "trident-collect.service",
     "trident-install.service",
     "trident-lease.service",
     "trident-network.service",
     "trident-shell.service",
 )
 _UNITS = (*_ENABLED, "trident-console@.service", "trident-rescue.service")
+_MEDIUM_LINKS = ("trident_cdrom", "mnt/trident_cdrom")
+"""Where Host Configurations written for upstream's media look for images."""
 _JOURNAL = "[Journal]\nStorage=volatile\nRuntimeMaxUse=64M\nRateLimitIntervalSec=0\n"
 
 
@@ -104,6 +106,8 @@ def configure(tree: Path) -> None:
     # Machines must not share them: the agent makes keys when it lets somebody in.
     for key in (tree / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
+    for name in _MEDIUM_LINKS:
+        debian.link(tree, name, "/run/trident/medium")
 
 
 def _identify(tree: Path) -> None:

@@ -11,6 +11,7 @@ from iso_builder import cache, debian, packages
 _IPXE = "usr/lib/ipxe"
 _SHIM = "usr/lib/shim/shimx64.efi.signed"
 _GRUB = "usr/lib/grub/x86_64-efi-signed"
+_ISOLINUX = "usr/lib/ISOLINUX"
 
 NETBOOT = {
     "x86_64/snponly.efi": f"{_IPXE}/snponly.efi",
@@ -29,6 +30,19 @@ DISK = {
 }
 """Loaders of an installed system."""
 
+MEDIUM = {
+    "shimx64.efi": _SHIM,
+    "mmx64.efi": "usr/lib/shim/mmx64.efi.signed",
+    "gcdx64.efi": f"{_GRUB}/gcdx64.efi.signed",
+    "isohdpfx.bin": f"{_ISOLINUX}/isohdpfx.bin",
+    "isolinux.bin": f"{_ISOLINUX}/isolinux.bin",
+    **{
+        name: f"usr/lib/syslinux/modules/bios/{name}"
+        for name in ("ldlinux.c32", "libcom32.c32", "libutil.c32", "menu.c32")
+    },
+}
+"""Loaders of an installation medium."""
+
 
 def collect(wanted: Mapping[str, str], target: Path) -> None:
     """Copy loaders into `target` under their names in `wanted`."""
@@ -40,9 +54,9 @@ def collect(wanted: Mapping[str, str], target: Path) -> None:
 
 def _unpacked() -> Path:
     """A cached folder with every loader at its path in its package."""
-    recipes = (packages.signed_loaders(), packages.newer_loaders())
+    recipes = (packages.signed_loaders(), packages.newer_loaders(), packages.bios_loaders())
     archives = [str(debian.archive(recipe)) for recipe in recipes]
-    wanted = sorted({*NETBOOT.values(), *DISK.values()})
+    wanted = sorted({*NETBOOT.values(), *DISK.values(), *MEDIUM.values()})
     name = cache.key({"archives": archives, "files": wanted, "format": 1})
 
     folders = sorted({f"./{Path(path).parent}" for path in wanted})

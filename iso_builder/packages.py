@@ -78,6 +78,11 @@ def newer_loaders() -> Recipe:
     return Recipe(NEWER_SUITE, Variant.EXTRACT, ("ipxe", "systemd-boot-efi"))
 
 
+def bios_loaders() -> Recipe:
+    """isolinux of SUITE, its modules and its code for the MBR of hybrid media."""
+    return Recipe(SUITE, Variant.EXTRACT, ("isolinux", "syslinux-common"))
+
+
 def target(*, selinux: bool = False) -> Recipe:
     """The sample target system: bootable, updatable by apt, its initrd made by initramfs-tools.
 

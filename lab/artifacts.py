@@ -33,7 +33,7 @@ class OsImage:
 def live(folder: Path) -> Path:
     """The servicing image set, built or from the cache, in `folder`/live. Needs root."""
     images = folder / "live"
-    _iso("live", "--output", str(images))
+    iso("live", "--output", str(images))
     return images
 
 
@@ -41,7 +41,7 @@ def os_image(image: Image, folder: Path) -> OsImage:
     """A sample OS image, built or from the cache; its raw disk in `folder`. Needs root."""
     more = ["--selinux"] if image.selinux else []
     raw = folder / f"os-{'-'.join([image.bootloader, image.version, *more])}.raw"
-    _iso(
+    iso(
         "os-image", "--variant", image.bootloader, "--version", image.version,
         "--output", str(raw), *more,
     )  # fmt: skip
@@ -62,7 +62,7 @@ def _cosi_of(raw: Path) -> Path:
     cosi = paths.cache("cosi") / f"{digest.hexdigest()[:24]}.cosi"
     if not cosi.exists():
         fresh = cosi.with_suffix(".new")
-        _iso("cosi", "build", str(raw), "--output", str(fresh))
+        iso("cosi", "build", str(raw), "--output", str(fresh))
         fresh.replace(cosi)
     _keep(cosi)
     return cosi
@@ -84,7 +84,8 @@ def metadata_sha384(cosi: Path) -> str:
         return hashlib.sha384(stream.read()).hexdigest()
 
 
-def _iso(*words: str) -> None:
+def iso(*words: str) -> None:
+    """Run `trident-iso WORDS`. Raises LabError with the end of what it said."""
     argv = [str(paths.program("trident-iso")), *words]
     result = run(argv, timeout_s=_BUILD_LIMIT_S, ok=range(256))
     if result.returncode != 0:

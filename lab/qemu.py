@@ -35,8 +35,18 @@ class BootFirst(StrEnum):
 
     NETWORK = "network"
     DISK = "disk"
+    MEDIUM = "medium"
     FIRMWARE = "firmware"
     """Tell it nothing: its own BootOrder holds."""
+
+
+class MediumBus(StrEnum):
+    """What an installation medium is put into: a drive, or a port as a stick or disk."""
+
+    CD = "cd"
+    USB = "usb"
+    NVME = "nvme"
+    VIRTIO = "virtio"
 
 
 class Caching(StrEnum):
@@ -45,6 +55,11 @@ class Caching(StrEnum):
     UNSAFE = "unsafe"
     WRITEBACK = "writeback"
     NONE = "none"
+
+
+_BOOT_KINDS = (BootFirst.DISK, BootFirst.NETWORK, BootFirst.MEDIUM)
+_LAST_PORT = 5
+"""The AHCI port of the drive; disks take those from 0 on."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,14 @@ class Disk:
     read_only: bool = False
     write_log: Path | None = None
     """Log every write and flush here, in order (`lab.writelog`); the file must exist."""
+
+
+@dataclass(frozen=True)
+class Medium:
+    """An installation medium: `image` is an ISO file on the host, and is only read."""
+
+    image: Path
+    bus: MediumBus = MediumBus.CD
 
 
 @dataclass(frozen=True)
@@ -89,6 +112,7 @@ class Hardware:
     cpus: int = 2
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
+    medium: Medium | None = None
     boot_first: BootFirst = BootFirst.NETWORK
     netboot_http: bool = False
     """UEFI boots from the network by HTTP boot only, not by PXE."""
@@ -129,7 +153,9 @@ def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[s
         "-device", "virtio-rng-pci",
         "-device", "i6300esb", "-action", "watchdog=reset",
         *wiring.tpm_arguments,
+        *_usb(hardware),
         *_disks(hardware),
+        *_medium(hardware),
         *_nics(hardware),
         *_direct_kernel(hardware.direct_kernel),
     ]  # fmt: skip
@@ -140,10 +166,14 @@ def _http_only(hardware: Hardware) -> list[str]:
     return ["-fw_cfg", name] if hardware.netboot_http else []
 
 
+def _usb(hardware: Hardware) -> list[str]:
+    stick = hardware.medium is not None and hardware.medium.bus is MediumBus.USB
+    needed = stick or any(disk.bus is Bus.USB for disk in hardware.disks)
+    return ["-device", "qemu-xhci,id=xhci"] if needed else []
+
+
 def _disks(hardware: Hardware) -> list[str]:
     arguments: list[str] = []
-    if any(disk.bus is Bus.USB for disk in hardware.disks):
-        arguments += ["-device", "qemu-xhci,id=xhci"]
     for number, disk in enumerate(hardware.disks):
         index = _boot_index(hardware, BootFirst.DISK, number)
         arguments += [
@@ -178,6 +208,29 @@ def _disk_device(disk: Disk, number: int) -> str:
             return f"usb-storage,bus=xhci.0,{drive}"
 
 
+def _medium(hardware: Hardware) -> list[str]:
+    medium = hardware.medium
+    if medium is None:
+        return []
+    kind = "media=cdrom" if medium.bus is MediumBus.CD else "media=disk"
+    return [
+        "-drive", f"if=none,id=medium,{kind},format=raw,readonly=on,file={medium.image}",
+        "-device", _medium_device(medium) + _boot_index(hardware, BootFirst.MEDIUM, 0),
+    ]  # fmt: skip
+
+
+def _medium_device(medium: Medium) -> str:
+    match medium.bus:
+        case MediumBus.CD:
+            return f"ide-cd,bus=ide.{_LAST_PORT},drive=medium"
+        case MediumBus.USB:
+            return "usb-storage,bus=xhci.0,drive=medium,serial=MEDIUM"
+        case MediumBus.NVME:
+            return "nvme,drive=medium,serial=MEDIUM"
+        case MediumBus.VIRTIO:
+            return "virtio-blk-pci,drive=medium,serial=MEDIUM"
+
+
 def _nics(hardware: Hardware) -> list[str]:
     arguments: list[str] = []
     for number, nic in enumerate(hardware.nics):
@@ -194,7 +247,8 @@ def _nics(hardware: Hardware) -> list[str]:
 def _boot_index(hardware: Hardware, kind: BootFirst, number: int) -> str:
     if hardware.boot_first is BootFirst.FIRMWARE:
         return ""
-    behind = 0 if hardware.boot_first is kind else 100
+    others = [one for one in _BOOT_KINDS if one is not hardware.boot_first]
+    behind = 0 if hardware.boot_first is kind else 100 * (1 + others.index(kind))
     return f",bootindex={1 + behind + number}"
 
 

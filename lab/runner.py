@@ -122,7 +122,8 @@ def _set(report: Report, result: Result, error: LabError) -> None:
 
 def _remove_disks(folder: Path) -> None:
     """Logs and NVRAM stay as evidence; disks and served images are large and can be made anew."""
-    for pattern in ("*/*.raw", "*/*.qcow2", "*/*.writes", "*/cuts/*/*.qcow2", "files/*.cosi"):
+    large = ("*/*.raw", "*/*.qcow2", "*/*.writes", "*/cuts/*/*.qcow2", "*/medium.iso")
+    for pattern in (*large, "files/*.cosi"):
         for path in folder.glob(pattern):
             path.unlink()
     shutil.rmtree(folder / "images", ignore_errors=True)

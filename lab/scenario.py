@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from lab.errors import LabError
 from lab.firmware import Firmware
-from lab.qemu import BootFirst, Bus, Caching, NicModel
+from lab.qemu import BootFirst, Bus, Caching, MediumBus, NicModel
 
 NAME = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
 _MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
@@ -176,6 +176,29 @@ class DeclaredBy(StrEnum):
     """Not at all: the machine is unknown."""
 
 
+class MediumConfiguration(StrEnum):
+    """How the machine's Host Configuration gets to its installation medium."""
+
+    EMBEDDED = "embedded"
+    """`trident-iso iso --config`"""
+    CUSTOMIZED = "customized"
+    """`trident-iso customize --config`, after the medium was built"""
+    STICK = "stick"
+    """On a USB stick labelled TRIDENT-CFG beside the medium."""
+    NONE = "none"
+
+
+class Medium(Model):
+    """An installation medium in a machine, made by `trident-iso iso`."""
+
+    bus: MediumBus = Field(default=MediumBus.CD, alias="as")
+    configuration: MediumConfiguration = MediumConfiguration.EMBEDDED
+    images: tuple[str, ...] = ()
+    """Embedded images; their `${NAME.url}` is then the place on the medium."""
+    options: tuple[str, ...] = ()
+    """More words for `trident-iso iso`."""
+
+
 class Machine(Model):
     """A machine of the rack."""
 
@@ -186,6 +209,9 @@ class Machine(Model):
     cpus: int = Field(default=2, ge=1, le=8)
     disks: tuple[Disk, ...] = (Disk(),)
     nic: NicModel = NicModel.VIRTIO
+    nics: int = Field(default=1, ge=0, le=1)
+    """0: a machine without a network adapter."""
+    medium: Medium | None = None
     tpm: bool = False
     boot_first: BootFirst = BootFirst.NETWORK
     caching: Caching = Caching.UNSAFE
@@ -348,6 +374,13 @@ class EachFlush(Model):
     steps: tuple[Step, ...] = Field(min_length=1)
 
 
+class PressKeys(Model):
+    """Type on the serial line: to a boot menu, not to the shell (`run` does that)."""
+
+    machine: str | None = None
+    keys: str = Field(min_length=1, max_length=64)
+
+
 class Nothing(Model):
     """A step without particulars: `{}`."""
 
@@ -360,6 +393,7 @@ class Step(OneOf):
     reset: OnMachine | None = None
     cut_power: CutPower | None = None
     wait: Condition | None = None
+    press_keys: PressKeys | None = None
     run: GuestCommand | None = None
     damage: dict[str, Damage] | None = None
     stop_server: StopServer | None = None
@@ -480,6 +514,11 @@ class Scenario(Model):
             raise ValueError("names and mac addresses of machines must differ")
         if both := sorted(self.images.keys() & self.extensions.keys()):
             raise ValueError(f"'{both[0]}' is the name of an image and of an extension")
+        embedded = {image for one in self.machines if one.medium for image in one.medium.images}
+        if not embedded <= self.images.keys():
+            raise ValueError(
+                f"media name unknown images: {', '.join(embedded - self.images.keys())}"
+            )
         for part in (*_all(self.steps), *self.expect):
             named = getattr(part.value, "machine", None)
             if named is not None and named not in names:

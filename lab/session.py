@@ -24,6 +24,7 @@ from lab.report import CutRow, Output
 from lab.server import BASE_URL, BootServer
 
 _DEFAULT_CONFIGURATION = Path(__file__).parent / "files" / "host-configuration.yaml"
+_MEDIUM_URL = "file:///run/trident/medium/images"
 _OBSERVE_EVERY_S = 1.0
 _PROGRESS_STEP = 0.1
 _IMAGE_STEPS = "storage/image/"
@@ -233,7 +234,9 @@ class Session:
             "machine.mac": spec.mac,
         }
         for name, image in self.images.items():
-            values[f"{name}.url"] = f"{BASE_URL}/files/{name}.cosi"
+            on_medium = spec.medium is not None and name in spec.medium.images
+            place = _MEDIUM_URL if on_medium else f"{BASE_URL}/files"
+            values[f"{name}.url"] = f"{place}/{name}.cosi"
             values[f"{name}.sha384"] = image.sha384
         for name, sha384 in self.extensions.items():
             values[f"{name}.url"] = f"{BASE_URL}/files/{name}.raw"

@@ -15,6 +15,7 @@ from lab import (
     extensions,
     firmware,
     lock,
+    media,
     neighbours,
     network,
     paths,
@@ -84,6 +85,8 @@ def session(
         )
         for name in images:
             run.serve(name)
+        for name, bench in benches.items():
+            media.create(run, bench, folder / name)
         boot_server.start()
         _declare_all(run)
         _hash_disks(run)
@@ -128,8 +131,12 @@ def _bench(
         firmware=spec.firmware,
         memory_mib=spec.memory_mib,
         cpus=spec.cpus,
-        disks=tuple(disks.create(disk, home, os_disk, _snapshots()) for disk in spec.disks),
-        nics=(qemu.Nic(spec.mac, f"tap{number}", spec.nic),),
+        disks=(
+            *(disks.create(disk, home, os_disk, _snapshots()) for disk in spec.disks),
+            *media.stick(spec.medium, home),
+        ),
+        nics=(qemu.Nic(spec.mac, f"tap{number}", spec.nic),) if spec.nics else (),
+        medium=qemu.Medium(media.image(home), spec.medium.bus) if spec.medium else None,
         boot_first=spec.boot_first,
         netboot_http=spec.netboot is scenario.Netboot.HTTP,
         caching=spec.caching,

@@ -108,6 +108,9 @@ VERBS: dict[str, Callable[[Session, Any], None]] = {
     "reset": _reset,
     "cutPower": _cut_power,
     "wait": lambda session, value: session.wait(value),
+    "pressKeys": lambda session, value: session.bench(value.machine).machine.console.type(
+        value.keys
+    ),
     "run": _run,
     "damage": _damage,
     "serve": _serve,

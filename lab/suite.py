@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from agent.linux.run import run as run_command
 from lab import paths, report, runner, scenario, toolbox
 from lab.errors import LabError
 from lab.report import Report, Result
+from lab.scenario import Scenario
 
 TOOLBOX = "toolbox"
 INFRASTRUCTURE_RUNS = 2
@@ -43,10 +45,12 @@ def run(results: Path, *, smoke: bool) -> int:
     store = paths.build("vm") / "results.json"
     rows = load(store)
     mark, commit = fingerprint()
-    wanted = {
-        path.stem: scenario.load(path)
-        for path in sorted((paths.checkout() / "tests/vm/scenarios").glob("*.yaml"))
-    }
+    wanted = in_order(
+        {
+            path.stem: scenario.load(path)
+            for path in sorted((paths.checkout() / "tests/vm/scenarios").glob("*.yaml"))
+        }
+    )
     chosen = [name for name, one in wanted.items() if one.smoke or not smoke]
     chosen += [] if smoke else [TOOLBOX]
     for name in chosen:
@@ -61,6 +65,15 @@ def run(results: Path, *, smoke: bool) -> int:
     wrong = [name for name in chosen if rows[name].result != Result.PASSED]
     print(f"{len(chosen) - len(wrong)} of {len(chosen)} scenarios passed; table: {results}")
     return 1 if wrong else 0
+
+
+def in_order(scenarios: Mapping[str, Scenario]) -> dict[str, Scenario]:
+    """Those first that keep a snapshot, which others start from. Pure."""
+
+    def starts_later(name: str) -> bool:
+        return not any(step.snapshot for step in scenarios[name].steps)
+
+    return {name: scenarios[name] for name in sorted(scenarios, key=starts_later)}
 
 
 def passed(row: Row | None, mark: str) -> bool:
@@ -124,7 +137,7 @@ def figures(told: Report) -> str:
     return f"waits {' + '.join(waited) or '0'} s; firmware starts {starts or '0'}"
 
 
-def _run_one(name: str, wanted: scenario.Scenario) -> tuple[Report, int]:
+def _run_one(name: str, wanted: Scenario) -> tuple[Report, int]:
     """The last report of a scenario, and how many runs the virtual hardware broke."""
     broken = 0
     while True:

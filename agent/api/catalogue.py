@@ -82,9 +82,17 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`trident install` was run on a system that lives on a disk.",
             "Boot the servicing image. To install anyway, create `/override-trident-safety-check`.",
         ),
+        "configuration-ambiguous": Meaning(
+            "Several Host Configurations of one medium are for this machine.",
+            "Leave one of the files that the message names.",
+        ),
         "datastore-rebuilt": Meaning(
             "A damaged datastore was rebuilt; in `lastError` of the Host Status, not as a failure.",
             "Update the host once, so that it is known again what image it runs.",
+        ),
+        "installed-already": Meaning(
+            "The machine was booted again from the medium that installed it.",
+            "Remove the medium and restart, or choose to install again in the boot menu.",
         ),
         "link-down": Meaning(
             "The network interface that the machine booted from has no link.",
@@ -94,6 +102,14 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The datastore cannot be read, is damaged or of a later agent; a copy of it was kept.",
             "Run `trident commit`, which rebuilds it when disks and firmware leave no doubt; else "
             "do what the hint says.",
+        ),
+        "medium-unreadable": Meaning(
+            "What was embedded into the installation medium is damaged.",
+            "Write the medium anew and compare it with the image.",
+        ),
+        "no-host-configuration": Meaning(
+            "The machine was booted from a medium that has no Host Configuration for it.",
+            "Embed one, put one on a stick labelled TRIDENT-CFG, or name a boot server.",
         ),
         "parse-host-status": Meaning(
             "The Host Status in the datastore is not one that this version understands.",
@@ -136,6 +152,9 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`trident install` was run on a host that is installed already.",
             "Boot the servicing image to install it anew.",
         ),
+        "command-line": Meaning(
+            "The options of the command do not fit together.", "Read the command's `--help`."
+        ),
         "corrupt-os-image": Meaning(
             "The image file does not hold what its metadata says.",
             "Fetch or build the image again; `trident-iso cosi verify` checks it.",
@@ -172,6 +191,14 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`/etc/trident/trident.conf` is malformed, or the image's contradicts the document.",
             "Correct the file, or `trident.datastorePath`.",
         ),
+        "image-digest": Meaning(
+            "The embedded image is not the one that the Host Configuration names.",
+            "Embed the image that was meant, or correct `image.sha384`.",
+        ),
+        "image-not-embedded": Meaning(
+            "A Host Configuration names an image that is not on the medium.",
+            "Embed the image, and name it by its path on the medium.",
+        ),
         "image-size": Meaning(
             "The root file system is too small for what is to be installed in it.",
             "Ask for a larger one.",
@@ -203,6 +230,18 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The rollback that is possible is of another kind than the one asked for.",
             "Leave out `--ab` or `--runtime`; `trident get rollback-chain` shows what is possible.",
         ),
+        "iso-unreadable": Meaning(
+            "The file is no ISO image, or none that the command can work on.",
+            "Name an image that `trident-iso iso` made.",
+        ),
+        "kernel-argument": Meaning(
+            "A kernel argument or the countdown cannot be passed through a boot menu.",
+            "Give each argument as a word of its own, without spaces and quotes.",
+        ),
+        "kernel-arguments-too-long": Meaning(
+            "The kernel command line would be longer than kernels read.",
+            "Pass fewer or shorter kernel arguments.",
+        ),
         "kernel-unreadable": Meaning(
             "A kernel package does not hold a kernel as expected.", "Choose a Debian kernel."
         ),
@@ -213,6 +252,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "load-extension-image": Meaning(
             "An extension image cannot be reached, read or trusted.",
             "Check its `url` and `sha384`, and that the server answers range requests.",
+        ),
+        "machine-name": Meaning(
+            "A Host Configuration is given for something that is no name of a machine, or twice.",
+            "Name the machine by MAC address, serial number or UUID, each once.",
         ),
         "mismatched-architecture": Meaning(
             "The image is for another processor.", "Name an image for this machine."
@@ -232,6 +275,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The configuration expects a file system that the image does not hold.",
             "Correct the mount point, or give the file system `source: new`.",
         ),
+        "no-placeholder": Meaning(
+            "The ISO image has no placeholder for this path.",
+            "List what it has: `trident-iso patch ISO`.",
+        ),
         "nothing-staged": Meaning(
             "Only `finalize` was allowed, and nothing is staged.",
             "Run the command with `--allowed-operations stage` first.",
@@ -239,6 +286,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "old-style-configuration": Meaning(
             "The document has the key `hostConfiguration`, as in early releases.",
             "Move what is under `hostConfiguration` to the top level and drop the rest.",
+        ),
+        "overlay-too-large": Meaning(
+            "What is to be written is larger than the place that the image reserves for it.",
+            "Make it smaller, or build the image with it.",
         ),
         "parse-host-configuration": Meaning(
             "The document is not YAML, or does not have the form of a Host Configuration.",

@@ -1,6 +1,7 @@
 #!/bin/sh
-# First process of the servicing image: drivers by modalias, an address by DHCP, the root file
-# system by HTTP, verified, under an overlay; then systemd. Needs busybox, kmod and sha384sum.
+# First process of the servicing image: drivers by modalias; the root file system by HTTP after
+# DHCP, or from the medium; verified, in memory, under an overlay; then systemd. Needs busybox,
+# kmod and sha384sum.
 # Whatever cannot go on says who must act and opens a shell on the console.
 
 PATH=/bin
@@ -8,11 +9,16 @@ export PATH
 # Some builds of busybox prefer their own applets: kmod's modprobe is called by its path.
 root=/newroot
 live=/run/live
+medium=/run/trident/medium
 image=$live/rootfs.squashfs
 attempts=6
 
 say() {
     echo "<4>trident: $*" >/dev/kmsg
+}
+
+has_word() { # WORD: whether it stands on the kernel command line, alone or with a value
+    grep -Eq "^$1(=|\$)" /run/cmdline
 }
 
 argument() { # NAME: its value on the kernel command line, the last one wins
@@ -24,7 +30,7 @@ prepare() {
     mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
     mount -t devtmpfs -o nosuid,mode=0755 devtmpfs /dev
     mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
-    mkdir -p /run/trident $live $root
+    mkdir -p /run/trident $live $root $medium
     echo on >/proc/sys/kernel/printk_devkmsg
     level=$(cut -f 1 /proc/sys/kernel/printk)
     [ "$level" -gt 4 ] || echo 5 >/proc/sys/kernel/printk
@@ -78,15 +84,23 @@ fetch() { # URL: into $image; resumes what an earlier attempt left
     return 1
 }
 
-verify() { # SHA384
+is_intact() { # SHA384: removes $image when it is not
     echo "$1  $image" | /bin/sha384sum -c >/dev/null 2>&1 && return 0
     rm -f $image
-    reason="the root file system that was fetched is not the one named by trident.rootfs.sha384"
-    action="the operator of the boot server must publish a matching image set"
     return 1
 }
 
-from_network() { # URL SHA384: tries every interface once
+fetch_rootfs() { # URL SHA384
+    fetch "$1" || return 1
+    if ! is_intact "$2"; then
+        reason="the root file system that was fetched is not the one named by trident.rootfs.sha384"
+        action="the operator of the boot server must publish a matching image set"
+        return 1
+    fi
+    say "fetched $(stat -c %s $image) bytes through $interface"
+}
+
+connect() { # COMMAND...: gives one interface after another an address, until COMMAND succeeds
     candidates=$(interfaces)
     patience=8
     if [ -z "$candidates" ]; then
@@ -102,8 +116,7 @@ from_network() { # URL SHA384: tries every interface once
         elif ! get_address $interface; then
             reason="no DHCP server answered on $interface"
             action="the operator of the network must offer DHCP to this machine"
-        elif fetch "$1" && verify "$2"; then
-            say "fetched $(stat -c %s $image) bytes through $interface"
+        elif "$@"; then
             return 0
         fi
         rm -f /run/trident/netboot.*
@@ -113,25 +126,89 @@ from_network() { # URL SHA384: tries every interface once
     return 1
 }
 
-get_rootfs() { # retries with growing pauses; each failure is told
+connect_patiently() { # COMMAND...: retries with growing pauses; each failure is told
+    for attempt in $(seq $attempts); do
+        reason= action=
+        connect "$@" && return 0
+        say "attempt $attempt of $attempts: $reason"
+        [ $attempt = $attempts ] || sleep $((attempt * attempt))
+        load_drivers
+    done
+    return 1
+}
+
+block_devices() { # disks, drives and their partitions
+    for path in /sys/class/block/*; do
+        case ${path##*/} in
+        loop* | ram* | zram* | nbd* | dm-* | md* | fd*) ;;
+        *) echo "/dev/$(echo ${path##*/} | tr '!' '/')" ;;
+        esac
+    done
+}
+
+volume_label() { # DEVICE: that of its ISO 9660 file system (ECMA-119, 8.4.7)
+    dd if="$1" bs=8 skip=4101 count=4 2>/dev/null | tr -d '\0' | sed 's/ *$//'
+}
+
+mount_medium() { # LABEL
+    ! grep -q " $medium " /proc/mounts || return 0
+    for device in $(block_devices); do
+        [ "$(volume_label $device)" = "$1" ] || continue
+        mount -t iso9660 -o ro,nosuid,nodev $device $medium 2>/dev/null || continue
+        say "the medium is $device"
+        return 0
+    done
+    return 1
+}
+
+find_medium() { # LABEL: drives and USB take their time
+    for moment in $(seq 30); do
+        mount_medium "$1" && return 0
+        sleep 1
+        load_drivers
+    done
+    reason="there is no medium with the label $1 in this machine"
+    action="put the installation medium in again (virtual media: connect it anew)"
+    return 1
+}
+
+from_medium() { # LABEL
+    /bin/modprobe -a isofs
+    find_medium "$1" || return 1
+    hash=$(tr -d ' \n' <$medium/trident/manifest.json |
+        sed -n 's/.*"rootfs\.squashfs":{[^}]*"sha384":"\([0-9a-f]\{96\}\)".*/\1/p')
+    if ! cp $medium/trident/rootfs.squashfs $image 2>/run/copy.log; then
+        reason="the medium cannot be read into memory: $(tail -n 1 /run/copy.log)"
+        action="give the machine more memory, or replace the medium if it has read errors"
+    elif ! is_intact "$hash"; then
+        reason="the root file system on the medium is damaged: its SHA-384 is not the one listed"
+        action="write the medium anew and compare it with the image"
+    else
+        say "read $(stat -c %s $image) bytes from the medium"
+        return 0
+    fi
+    rm -f $image
+    umount $medium
+    return 1
+}
+
+get_rootfs() {
+    label=$(argument trident.medium)
     url=$(argument trident.rootfs)
-    hash=$(argument trident.rootfs.sha384)
+    if [ -n "$label" ]; then
+        from_medium "$label" || return 1
+        has_word trident.server || has_word trident.dhcp || return 0
+        connect_patiently true
+        return
+    fi
     case $url in
-    http://*) ;;
+    http://*) connect_patiently fetch_rootfs "$url" "$(argument trident.rootfs.sha384)" ;;
     *)
         reason="the kernel command line names no root file system (trident.rootfs=http://...)"
         action="correct the boot configuration of this machine"
         return 1
         ;;
     esac
-    for attempt in $(seq $attempts); do
-        reason= action=
-        from_network "$url" "$hash" && return 0
-        say "attempt $attempt of $attempts: $reason"
-        [ $attempt = $attempts ] || sleep $((attempt * attempt))
-        load_drivers
-    done
-    return 1
 }
 
 mount_rootfs() {
@@ -143,7 +220,7 @@ mount_rootfs() {
         mount -t overlay -o "lowerdir=$live/image,upperdir=$live/changes/upper,workdir=$live/changes/work" \
             overlay $root && return 0
     reason="the root file system could not be mounted"
-    action="the operator of the boot server must rebuild the image set"
+    action="the image set must be rebuilt"
     return 1
 }
 

@@ -20,6 +20,13 @@ def test_a_medium_without_parameters_has_none() -> None:
     assert cmdline.parse("quiet splash") == cmdline.BootParameters()
 
 
+def test_the_parameters_of_a_medium_are_read() -> None:
+    text = "trident.medium=TRIDENT_0123456789AB trident.reinstall console=ttyS0"
+    assert cmdline.parse(text) == cmdline.BootParameters(
+        medium="TRIDENT_0123456789AB", reinstall=True
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [

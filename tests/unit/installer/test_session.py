@@ -12,21 +12,28 @@ MAC = "52:54:00:00:00:01"
 
 
 def test_a_boot_server_on_the_command_line_comes_first(tmp_path: Path) -> None:
-    medium = tmp_path / "config.yaml"
-    medium.write_text("{}")
-    source = session.choose(BootParameters("http://10.77.0.1:8080", MAC), medium=medium)
+    local = tmp_path / "config.yaml"
+    local.write_text("{}")
+    source = session.choose(BootParameters("http://10.77.0.1:8080", MAC), local=local)
     assert source == session.Source(server="http://10.77.0.1:8080", mac=MAC)
 
 
 def test_without_a_boot_server_the_medium_says_what_to_install(tmp_path: Path) -> None:
-    medium = tmp_path / "config.yaml"
-    medium.write_text("{}")
-    assert session.choose(BootParameters(), medium=medium) == session.Source(file=medium)
+    local = tmp_path / "config.yaml"
+    local.write_text("{}")
+    assert session.choose(BootParameters(), local=local) == session.Source(file=local)
+
+
+def test_what_was_found_on_a_medium_is_known_to_be_from_it(tmp_path: Path) -> None:
+    local = tmp_path / "config.yaml"
+    local.write_text("{}")
+    source = session.choose(BootParameters(medium="TRIDENT_1"), local=local)
+    assert source == session.Source(file=local, medium="TRIDENT_1")
 
 
 def test_with_neither_nothing_is_installed(tmp_path: Path) -> None:
     with pytest.raises(TridentError) as caught:
-        session.choose(BootParameters(), medium=tmp_path / "none")
+        session.choose(BootParameters(), local=tmp_path / "none")
     assert caught.value.identifier == "initialization/read-cmdline"
 
 

@@ -87,7 +87,8 @@ def test_firmware_brings_its_component_and_nothing_else_does() -> None:
 
 def test_loaders_and_kernels_are_unpacked_and_never_installed() -> None:
     flavours = [packages.kernel(flavour) for flavour in packages.KernelFlavour]
-    recipes = [packages.newer_loaders(), packages.signed_loaders(), *flavours]
+    loaders = [packages.newer_loaders(), packages.signed_loaders(), packages.bios_loaders()]
+    recipes = [*loaders, *flavours]
     assert {recipe.variant for recipe in recipes} == {Variant.EXTRACT}
 
 

@@ -34,6 +34,7 @@ def test_the_autologin_block_is_the_one_of_the_labs_own_host_configuration():
         scenario.Extension,
         scenario.Damage,
         scenario.Machine,
+        scenario.Medium,
         scenario.Disk,
         scenario.Condition,
         scenario.Step,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import damage, network, placeholders, server, suite
+from lab import damage, network, paths, placeholders, scenario, server, suite
 from lab.errors import LabError
 from lab.qemu import Bus
 from lab.scenario import Damage
@@ -116,3 +116,13 @@ def test_the_table_names_what_failed_and_why():
     text = suite.table([row(), row(scenario="install-uki", result="failed", reason="no entry")])
     assert "| pxe-uefi | passed | 61 | 0 |" in text
     assert "- install-uki: no entry" in text
+
+
+def test_the_suite_begins_with_the_scenarios_whose_snapshots_others_start_from() -> None:
+    folder = paths.checkout() / "tests/vm/scenarios"
+    scenarios = {path.stem: scenario.load(path) for path in folder.glob("*.yaml")}
+    order = list(suite.in_order(scenarios).values())
+    needed = {disk.snapshot for one in order for machine in one.machines for disk in machine.disks}
+    kept = [{step.snapshot.name for step in one.steps if step.snapshot} for one in order]
+    assert needed - {None} == set().union(*kept)
+    assert all(kept[: len(needed - {None})])

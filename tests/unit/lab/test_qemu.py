@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,36 @@ def test_disk_first_gives_the_disk_the_lower_boot_index():
 def test_a_firmware_that_is_told_nothing_gets_no_boot_index():
     untold = replace(HARDWARE, boot_first=qemu.BootFirst.FIRMWARE)
     assert "bootindex" not in " ".join(qemu.command_line(untold, WIRING, "tcg"))
+
+
+def test_a_medium_that_comes_first_leaves_every_device_an_index_of_its_own():
+    for bus in qemu.MediumBus:
+        for first in (qemu.BootFirst.MEDIUM, qemu.BootFirst.DISK, qemu.BootFirst.NETWORK):
+            hardware = replace(HARDWARE, medium=qemu.Medium(Path("/m.iso"), bus), boot_first=first)
+            text = " ".join(qemu.command_line(hardware, WIRING, "tcg"))
+            indices = re.findall(r"bootindex=(\d+)", text)
+            assert sorted(map(int, indices)) == [1, 101, 201]
+            assert re.search(r"drive=medium\S*,bootindex=(\d+)", text)[1] == (
+                "1" if first is qemu.BootFirst.MEDIUM else "201"
+            )
+
+
+def test_a_medium_is_never_written():
+    for bus in qemu.MediumBus:
+        hardware = replace(HARDWARE, medium=qemu.Medium(Path("/m.iso"), bus))
+        drive = next(
+            word for word in qemu.command_line(hardware, WIRING, "tcg") if "id=medium" in word
+        )
+        assert "readonly=on" in drive
+
+
+def test_one_usb_controller_serves_disks_and_media():
+    hardware = replace(
+        HARDWARE,
+        disks=(qemu.Disk(Path("/d"), "S", qemu.Bus.USB),),
+        medium=qemu.Medium(Path("/m.iso"), qemu.MediumBus.USB),
+    )
+    assert " ".join(qemu.command_line(hardware, WIRING, "tcg")).count("qemu-xhci") == 1
 
 
 def test_qemus_own_network_rom_stays_out_of_uefi_and_is_what_boots_bios():

@@ -1,0 +1,174 @@
+"""`trident-iso iso|customize|patch`: the commands around installation media."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.api import load
+from agent.api.errors import Kind, TridentError
+from iso_builder import live_options
+from iso_builder.medium import build, customize, embed, placeholder
+from iso_builder.medium.menu import CONSOLES
+
+_SERVER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands; each sets `run`."""
+    iso = commands.add_parser("iso", help="build an installation medium (ISO image and USB stick)")
+    iso.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    iso.add_argument(
+        "--image", type=Path, action="append", default=[], metavar="FILE", help="embed a COSI file"
+    )
+    iso.add_argument(
+        "--unattended",
+        action="store_true",
+        help="install when the countdown ends although nothing is embedded",
+    )
+    _add_content(iso)
+    live_options.add(iso)
+    iso.set_defaults(run=_iso)
+
+    change = commands.add_parser("customize", help="show or change what a medium was told")
+    change.add_argument("iso", type=Path, metavar="ISO")
+    change.add_argument("-o", "--output", type=Path, metavar="FILE", help="may be ISO itself")
+    change.add_argument("--reset", action="store_true", help="give back the medium as it was built")
+    change.add_argument("--show", action="store_true", help="print what the medium was told")
+    _add_content(change)
+    change.set_defaults(run=_customize)
+
+    patch = commands.add_parser("patch", help="fill the placeholders of upstream's ISO images")
+    patch.add_argument("iso", type=Path, metavar="ISO")
+    patch.add_argument("-o", "--output", type=Path, metavar="FILE", help="may be ISO itself")
+    patch.add_argument(
+        "--patch",
+        action="append",
+        default=[],
+        metavar="FILE:PATH",
+        help="put FILE in place of the placeholder of PATH; without any, placeholders are listed",
+    )
+    patch.set_defaults(run=_patch)
+
+
+def _add_content(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, metavar="FILE", help="Host Configuration")
+    command.add_argument(
+        "--config-for",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("MACHINE", "FILE"),
+        help="Host Configuration of the machine with this MAC address, serial number or UUID",
+    )
+    command.add_argument("--server", type=_server, metavar="URL", help="address of a boot server")
+    command.add_argument(
+        "--kernel-arg", action="append", default=[], metavar="WORD", help="one kernel argument"
+    )
+    command.add_argument(
+        "--countdown", type=int, metavar="SECONDS", help="before the menu's default starts (10)"
+    )
+
+
+def _iso(arguments: argparse.Namespace) -> None:
+    order = build.Order(
+        live=live_options.read(arguments),
+        configurations=tuple(_configurations(arguments)),
+        images=tuple(arguments.image),
+        arguments=_arguments(arguments),
+        countdown_s=10 if arguments.countdown is None else arguments.countdown,
+        unattended=arguments.unattended,
+    )
+    started = time.monotonic()
+    description = build.build(order, arguments.output)
+    size = arguments.output.stat().st_size
+    print(f"{arguments.output}: {size / 2**20:.1f} MiB, {time.monotonic() - started:.1f} s")
+    print(f"label: {description.menu.label}")
+
+
+def _customize(arguments: argparse.Namespace) -> None:
+    order = customize.Order(
+        configurations=tuple(_configurations(arguments)),
+        arguments=_arguments(arguments),
+        countdown_s=arguments.countdown,
+    )
+    changes = order != customize.Order()
+    if arguments.show or not (changes or arguments.reset):
+        print("\n".join(describe(customize.read(arguments.iso))))
+        return
+    if changes and arguments.reset:
+        raise _usage("--reset gives back what was built and takes no changes")
+    target = _output(arguments)
+    started = time.monotonic()
+    if arguments.reset:
+        state = customize.reset(arguments.iso, target)
+    else:
+        state = customize.customize(arguments.iso, order, target)
+    print("\n".join(describe(state)))
+    print(f"{target}: written in {time.monotonic() - started:.1f} s")
+
+
+def _patch(arguments: argparse.Namespace) -> None:
+    if not arguments.patch:
+        for one in placeholder.find(arguments.iso):
+            print(f"{one.path}: room for {one.size} bytes")
+        return
+    files = {}
+    for pair in arguments.patch:
+        source, separator, path = pair.rpartition(":")
+        if not separator or not source or not path.startswith("/"):
+            raise _usage(f"--patch {pair} is not FILE:/PATH")
+        files[path] = load.read_file(Path(source))
+    placeholder.patch(arguments.iso, files, _output(arguments))
+
+
+def describe(state: customize.State) -> Iterator[str]:
+    """What `--show` prints."""
+    menu, built = state.menu, state.built
+    later = sorted(state.files)
+    words = [word for word in menu.arguments if word not in CONSOLES]
+    yield f"label          {menu.label}"
+    yield f"built by       {built.builder}"
+    yield f"as built       {'yes' if state.is_pristine else 'no, customised'}"
+    yield f"unattended     {f'after {menu.countdown_s} s' if menu.unattended else 'no'}"
+    yield f"arguments      {' '.join(words) or '-'}"
+    for name, digest in sorted(built.images.items()):
+        yield f"image          {name} (sha384 {digest})"
+    for name in sorted({*built.configurations, *later}):
+        yield f"configuration  {name}{' (embedded later)' if name in later else ''}"
+
+
+def _configurations(arguments: argparse.Namespace) -> Iterator[embed.Configuration]:
+    if arguments.config is not None:
+        yield embed.Configuration(None, arguments.config)
+    for machine, file in arguments.config_for:
+        yield embed.Configuration(machine, Path(file))
+
+
+def _arguments(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return (*build.server_argument(arguments.server), *arguments.kernel_arg)
+
+
+def _output(arguments: argparse.Namespace) -> Path:
+    if arguments.output is None:
+        raise _usage("name the file to write with -o (it may be the image itself)")
+    path: Path = arguments.output
+    return path
+
+
+def _server(text: str) -> str:
+    if not _SERVER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text} is not an http or https URL")
+    return text
+
+
+def _usage(message: str) -> TridentError:
+    return TridentError(
+        Kind.INVALID_INPUT,
+        "command-line",
+        message,
+        hint="see trident-iso customize --help and trident-iso patch --help",
+    )

@@ -1,0 +1,158 @@
+"""Changes a finished medium: what is embedded, kernel arguments, boot server. In place, in seconds.
+
+Only the reserved area and the two menus are written; both have fixed sizes, so no other byte of
+the image moves and its partition tables stay right. The pristine copies of the menus on the medium
+and an area of zeros make the original image again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agent.api.errors import Kind, TridentError
+from agent.cosi.source import Source
+from iso_builder.medium import build, embed, filesystem, layout, menu, overlay
+from iso_builder.medium.description import Description
+from iso_builder.medium.filesystem import Place
+from iso_builder.medium.piece import Piece
+from iso_builder.medium.rewrite import rewrite
+
+_NEEDED = (layout.DESCRIPTION, layout.OVERLAY, *layout.MENUS, *map(layout.pristine, layout.MENUS))
+_AREA_MENU = "menu.json"
+"""The menu of a customised medium, beside what is embedded in the reserved area."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be changed; an empty field leaves what the medium has."""
+
+    configurations: tuple[embed.Configuration, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """Kernel arguments that are added."""
+    countdown_s: int | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """A medium as it is: how it was built, what was laid over it."""
+
+    built: Description
+    menu: menu.Menu
+    files: Mapping[str, bytes]
+    """Embedded later; they come before those the medium was built with."""
+
+    @property
+    def is_pristine(self) -> bool:
+        return not self.files and self.menu == self.built.menu
+
+
+def read(image: Path) -> State:
+    """Look at a medium. Raises iso-unreadable."""
+    parts = _read_parts(image, _located(image))
+    files = overlay.decode(parts[layout.OVERLAY])
+    try:
+        built = Description.model_validate_json(parts[layout.DESCRIPTION])
+        written = files.pop(_AREA_MENU, None)
+        current = built.menu if written is None else menu.Menu.model_validate_json(written)
+    except ValidationError as error:
+        raise _not_ours(image, "its description is of another version of trident-iso") from error
+    return State(built, current, files)
+
+
+def customize(image: Path, order: Order, target: Path) -> State:
+    """Write a changed copy of `image` to `target` (which may be `image` itself).
+
+    What was laid over the medium before is kept unless the order replaces it.
+    Raises iso-unreadable, overlay-too-large, kernel-arguments-too-long, write-output-file, and what
+    the checks of `embed` raise.
+    """
+    before = read(image)
+    checked = embed.check_configurations(order.configurations, before.built.images)
+    embed.require_fit(order.configurations, lambda name: _embedded(image, name))
+    files = {**before.files, **checked.texts}
+    arguments = [*(["trident.dhcp"] if checked.needs_address else []), *order.arguments]
+    added = [word for word in arguments if word not in before.menu.arguments]
+    words = tuple(added) + before.menu.arguments
+    chosen = menu.chosen(
+        label=before.menu.label,
+        arguments=words,
+        unattended=before.menu.unattended or bool(files) or build.has_server(words),
+        countdown_s=order.countdown_s or before.menu.countdown_s,
+    )
+    after = State(before.built, chosen, files)
+    _write(image, target, lambda _: _parts(after))
+    return after
+
+
+def reset(image: Path, target: Path) -> State:
+    """Write `image` to `target` as it was built, byte for byte. Raises like `customize`."""
+    built = read(image).built
+    _write(image, target, _pristine_parts)
+    return State(built, built.menu, {})
+
+
+def _embedded(image: Path, name: str) -> Source | None:
+    """An image on the medium; None for one in pieces (4 GiB and more)."""
+    path = f"{layout.IMAGES}/{name}"
+    place = filesystem.places(image, [path]).get(path)
+    return None if place is None else Piece(image, place)
+
+
+def _parts(state: State) -> Mapping[str, bytes]:
+    area = dict(state.files)
+    if state.menu != state.built.menu:
+        area[_AREA_MENU] = state.menu.model_dump_json(by_alias=True).encode()
+    return {
+        layout.OVERLAY: overlay.encode(area, layout.OVERLAY_BYTES),
+        **menu.texts(state.menu),
+    }
+
+
+def _pristine_parts(parts: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return {
+        layout.OVERLAY: bytes(len(parts[layout.OVERLAY])),
+        **{name: parts[layout.pristine(name)] for name in layout.MENUS},
+    }
+
+
+def _write(
+    image: Path, target: Path, change: Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+) -> None:
+    """Copy `image` with some of its files replaced by others of the same size."""
+    places = _located(image)
+    changed = change(_read_parts(image, places))
+    for name, data in changed.items():
+        if len(data) != places[name].size:
+            raise _not_ours(image, f"{name} has {places[name].size} bytes")
+    rewrite(image, {places[name].offset: data for name, data in changed.items()}, target)
+
+
+def _located(image: Path) -> Mapping[str, Place]:
+    places = filesystem.places(image, _NEEDED)
+    missing = [name for name in _NEEDED if name not in places]
+    if missing:
+        raise _not_ours(image, f"it has no {missing[0]}")
+    return places
+
+
+def _read_parts(image: Path, places: Mapping[str, Place]) -> Mapping[str, bytes]:
+    with image.open("rb") as stream:
+        parts = {}
+        for name, place in places.items():
+            stream.seek(place.offset)
+            parts[name] = stream.read(place.size)
+    return parts
+
+
+def _not_ours(image: Path, why: str) -> TridentError:
+    return TridentError(
+        Kind.INVALID_INPUT,
+        "iso-unreadable",
+        f"{image} is no installation medium of trident-iso: {why}",
+        hint="name an image that `trident-iso iso` made; for one of upstream's use "
+        "`trident-iso patch`",
+    )

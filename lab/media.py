@@ -1,0 +1,52 @@
+"""Installation media of a rack's machines, made by `trident-iso` as an operator would make them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from agent.linux.run import run
+from lab import artifacts, qemu, scenario
+from lab.session import Bench, Session
+
+_STICK_KIB = 8192
+_STICK_LABEL = "TRIDENT-CFG"
+
+
+def image(home: Path) -> Path:
+    """Where the medium of the machine in `home` will be."""
+    return home / "medium.iso"
+
+
+def stick(spec: scenario.Medium | None, home: Path) -> tuple[qemu.Disk, ...]:
+    """The stick with the Host Configuration, if there is to be one."""
+    if spec is None or spec.configuration is not scenario.MediumConfiguration.STICK:
+        return ()
+    return (qemu.Disk(home / "stick.raw", "STICK", qemu.Bus.USB),)
+
+
+def create(session: Session, bench: Bench, home: Path) -> None:
+    """Make the medium of a machine, and its stick. Images come from the served folder."""
+    spec = bench.spec.medium
+    if spec is None:
+        return
+    configuration = home / "medium.yaml"
+    content = session.host_configuration(bench.spec, bench.spec.host_configuration)
+    configuration.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    words = ["iso", "--output", str(image(home)), *spec.options]
+    for name in spec.images:
+        words += ["--image", str(session.files / f"{name}.cosi")]
+    if spec.configuration is scenario.MediumConfiguration.EMBEDDED:
+        words += ["--config", str(configuration)]
+    artifacts.iso(*words)
+    if spec.configuration is scenario.MediumConfiguration.CUSTOMIZED:
+        target = str(image(home))
+        artifacts.iso("customize", target, "--output", target, "--config", str(configuration))
+    if spec.configuration is scenario.MediumConfiguration.STICK:
+        _write_stick(home / "stick.raw", configuration)
+
+
+def _write_stick(target: Path, configuration: Path) -> None:
+    run(["mkfs.vfat", "-n", _STICK_LABEL, "-C", target, str(_STICK_KIB)])
+    run(["mcopy", "-i", target, configuration, "::config.yaml"])

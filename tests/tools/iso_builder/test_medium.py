@@ -1,0 +1,110 @@
+"""Media as other tools see them: sgdisk, xorriso, mtools; and the commands of the how-to guide."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from agent.linux.run import find, run
+from iso_builder import loaders
+from iso_builder.cli import main
+from iso_builder.medium import build, filesystem, layout
+from iso_builder.medium.description import Description
+from iso_builder.medium.menu import Menu
+from tests.kit.tools import unavailable
+from tests.unit.cosi.images import cosi_bytes
+
+pytestmark = pytest.mark.tools
+
+GUIDE = Path(__file__).parents[3] / "docs/how-to/iso.md"
+LABEL = "TRIDENT_0123456789AB"
+
+
+@pytest.fixture(scope="module", name="iso")
+def small_medium(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A medium with the real boot loaders and stand-ins for kernel and root file system."""
+    for tool in ("sgdisk", "xorriso", "mkfs.vfat", "mcopy", "mmdebstrap"):
+        if find(tool) is None:
+            unavailable(f"{tool} is not installed")
+    if os.geteuid() != 0:
+        unavailable("boot loaders are taken out of Debian packages by root")
+    folder = tmp_path_factory.mktemp("medium")
+    return assemble(folder, "medium.iso")
+
+
+def assemble(folder: Path, name: str) -> Path:
+    live, workspace = folder / "live", folder / "loaders"
+    for each in (live, workspace):
+        each.mkdir(exist_ok=True)
+    for number, file in enumerate(("vmlinuz", "initrd.img", "rootfs.squashfs", "manifest.json")):
+        (live / file).write_bytes(bytes([number]) * (1_000_001 * (number + 1)))
+    loaders.collect(loaders.MEDIUM, workspace)
+    description = Description(builder="trident-iso test", menu=Menu(label=LABEL))
+    content = build.Content(description, {layout.CONFIGURATION: b"os: {}\n"}, (), live)
+    build.assemble(content, workspace, folder / name)
+    return folder / name
+
+
+def test_sgdisk_finds_no_fault_in_the_partition_table(iso: Path) -> None:
+    said = run(["sgdisk", "--verify", iso]).stdout
+    assert "No problems found" in said
+    assert not re.search("problem[^s]|warning|caution", said, re.IGNORECASE)
+
+
+def test_xorriso_finds_both_boot_images_and_a_sound_system_area(iso: Path) -> None:
+    reports = ["-report_el_torito", "plain", "-report_system_area", "plain"]
+    result = run(["xorriso", "-indev", iso, *reports])
+    text = result.stdout + result.stderr
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    esp = filesystem.places(iso, [layout.EFI_IMAGE])[layout.EFI_IMAGE]
+    assert f"Volume id : '{LABEL}'" in lines
+    assert "El Torito img path : 1 /boot/isolinux/isolinux.bin" in lines
+    assert "El Torito img opts : 1 boot-info-table isohybrid-suitable" in lines
+    assert "El Torito img path : 2 /boot/efi.img" in lines
+    assert "System area summary: MBR isohybrid cyl-align-off GPT" in lines
+    assert f"GPT start and size : 1 {esp.offset // 512} {esp.size // 512}" in lines
+    assert "GPT partition path : 1 /boot/efi.img" in lines
+    assert not re.search("wrong|differ|WARNING|FAILURE|SORRY", text)
+
+
+def test_the_partition_holds_the_signed_loaders(iso: Path) -> None:
+    esp = filesystem.places(iso, [layout.EFI_IMAGE])[layout.EFI_IMAGE]
+    listing = run(["mdir", "-b", "-/", "-i", f"{iso}@@{esp.offset}", "::"]).stdout.lower()
+    for name in ("efi/boot/bootx64.efi", "efi/boot/grubx64.efi", "efi/boot/grub.cfg"):
+        assert f"::/{name}" in listing
+
+
+def test_the_medium_says_that_it_is_no_debian_installer(iso: Path) -> None:
+    assert filesystem.places(iso, [".disk/info"]) == {}
+
+
+def test_the_same_inputs_make_the_same_image(iso: Path, tmp_path: Path) -> None:
+    assert assemble(tmp_path, "again.iso").read_bytes() == iso.read_bytes()
+
+
+def test_the_commands_of_the_guide_work(
+    iso: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Builds the servicing image set unless it is in the cache."""
+    fenced = re.findall(r"^```([^\n]*)\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    (configuration,) = (text for info, text in fenced if info == "yaml")
+    commands = [
+        shlex.split(line) for info, text in fenced if not info for line in text.splitlines()
+    ]
+    (tmp_path / "os.cosi").write_bytes(cosi_bytes())
+    for name in ("node1.yaml", "node2.yaml", "node7.yaml"):
+        (tmp_path / name).write_text(configuration)
+    head = f"#{'0a' * 32}:/etc/trident/config.yaml:"
+    (tmp_path / "upstream.iso").write_text("before\n" + head + "#" * 4000 + "\nafter\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(commands) == 10
+    for _, *words in commands:
+        assert main(words) == 0, capsys.readouterr().err
+    assert Path("pristine.iso").read_bytes() == Path("blank.iso").read_bytes()
+    assert Path("node7.iso").read_bytes() != Path("blank.iso").read_bytes()
+    assert configuration in Path("node1-upstream.iso").read_text()
+    assert "No problems found" in run(["sgdisk", "--verify", "node7.iso"]).stdout
