@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     stop.set_defaults(call=lambda _arguments: demo.stop(), root=True)
 
     every = commands.add_parser("suite", help="run all scenarios; resumable")
+    every.add_argument(
+        "names", nargs="*", metavar="NAME", help="only these scenarios, or `toolbox`"
+    )
     every.add_argument("--smoke", action="store_true", help="only the small set")
     every.add_argument("--results", type=Path, required=True, help="Markdown table to write")
     every.set_defaults(call=_suite, root=True)
@@ -115,7 +118,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _suite(arguments: argparse.Namespace) -> int:
-    return suite.run(arguments.results, smoke=arguments.smoke)
+    return suite.run(arguments.results, smoke=arguments.smoke, names=arguments.names)
 
 
 def _cuts(arguments: argparse.Namespace) -> int:

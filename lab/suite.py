@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,8 +40,12 @@ class Row:
     reason: str | None = None
 
 
-def run(results: Path, *, smoke: bool) -> int:
-    """Run what has not passed yet; 0 when every scenario holds."""
+def run(results: Path, *, smoke: bool, names: Sequence[str] = ()) -> int:
+    """Run what has not passed yet, all or what is named; 0 when every scenario of these holds.
+
+    The table has a line for each scenario that was ever run here, with its commit; with `smoke`,
+    for those of the smoke set. Raises LabError for an unknown name.
+    """
     store = paths.build("vm") / "results.json"
     rows = load(store)
     mark, commit = fingerprint()
@@ -51,8 +55,11 @@ def run(results: Path, *, smoke: bool) -> int:
             for path in sorted((paths.checkout() / "tests/vm/scenarios").glob("*.yaml"))
         }
     )
-    chosen = [name for name, one in wanted.items() if one.smoke or not smoke]
-    chosen += [] if smoke else [TOOLBOX]
+    every = [name for name, one in wanted.items() if one.smoke or not smoke]
+    every += [] if smoke else [TOOLBOX]
+    if unknown := set(names) - set(every):
+        raise LabError(f"there is no scenario {', '.join(sorted(unknown))}")
+    chosen = [name for name in every if name in names] if names else every
     for name in chosen:
         if passed(rows.get(name), mark):
             print(f"{name}: passed before at this state of the checkout")
@@ -60,8 +67,8 @@ def run(results: Path, *, smoke: bool) -> int:
         told, broken = _toolbox() if name == TOOLBOX else _run_one(name, wanted[name])
         rows[name] = _row(name, told, broken, mark, commit)
         save(store, rows)
-        write_table(results, [rows[one] for one in chosen if one in rows])
-    write_table(results, [rows[name] for name in chosen])
+        write_table(results, [rows[one] for one in every if one in rows])
+    write_table(results, [rows[one] for one in every if one in rows])
     wrong = [name for name in chosen if rows[name].result != Result.PASSED]
     print(f"{len(chosen) - len(wrong)} of {len(chosen)} scenarios passed; table: {results}")
     return 1 if wrong else 0
