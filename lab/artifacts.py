@@ -22,7 +22,7 @@ _BUILD_LIMIT_S = 1800.0
 
 @dataclass(frozen=True)
 class OsImage:
-    """A sample OS: raw GPT disk and the COSI file made of it."""
+    """An OS: raw GPT disk and the COSI file made of it."""
 
     raw: Path
     cosi: Path
@@ -38,15 +38,25 @@ def live(folder: Path) -> Path:
 
 
 def os_image(image: Image, folder: Path) -> OsImage:
-    """A sample OS image, built or from the cache; its raw disk in `folder`. Needs root."""
+    """A raw disk of the scenario's own, or a sample OS image, built or from the cache.
+
+    A sample's raw disk is in `folder`. Needs root. Raises LabError.
+    """
+    raw = image.raw or _sample(image, folder)
+    if not raw.is_file():
+        raise LabError(f"there is no raw disk {raw}")
+    cosi = _cosi_of(raw)
+    return OsImage(raw, cosi, metadata_sha384(cosi))
+
+
+def _sample(image: Image, folder: Path) -> Path:
     more = ["--selinux"] if image.selinux else []
     raw = folder / f"os-{'-'.join([image.bootloader, image.version, *more])}.raw"
     iso(
         "os-image", "--variant", image.bootloader, "--version", image.version,
         "--output", str(raw), *more,
     )  # fmt: skip
-    cosi = _cosi_of(raw)
-    return OsImage(raw, cosi, metadata_sha384(cosi))
+    return raw
 
 
 def _cosi_of(raw: Path) -> Path:

@@ -88,6 +88,8 @@ class Image(Model):
     version: str = "1"
     selinux: bool = False
     """With an SELinux policy, which a Host Configuration switches on."""
+    raw: Path | None = None
+    """A raw GPT disk that is there already, instead of a sample."""
     damage: Damage | None = None
     served: bool = True
     """False: known to the Host Configuration, but the server answers 404."""

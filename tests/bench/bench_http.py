@@ -2,9 +2,13 @@
 
 wrk drives both in turn, on the same file in the page cache; each pair of turns gives one ratio and
 the median counts. CPU is user and system time for each GB sent: of the HTTP server's processes, and
-of those and wrk together. On the loopback device TCP's work is done, and counted, in whichever of
-the two the kernel happens to be; wrk's share is some ten times the server's, so a little of it more
-or less on the server's side says nothing of what a GB costs.
+of those and wrk together.
+
+On the loopback device TCP's work is done, and counted, in whichever of the two the kernel happens
+to be, and wrk's share is some ten times the server's: with two processors a little of it more or
+less on the server's side says nothing of what a GB costs the server. So the servers are measured
+once more with everything on one processor, where sending always does all of that work: there the
+server's own time compares.
 """
 
 from __future__ import annotations
@@ -72,7 +76,7 @@ class Contender:
     def turn(self, script: Path, clients: int) -> Turn:
         """Load it for one turn."""
         before, client = sum(map(_cpu_s, self.pids)), _children_cpu_s()
-        argv = ["wrk", "-t1", f"-c{clients}", f"-d{TURN_S}s", "--timeout", "30s", "-s", script]
+        argv = ["wrk", "-t1", f"-c{clients}", f"-d{TURN_S}s", "--timeout", "30s", "-s", str(script)]
         said = run_command([*argv, self.url], timeout_s=120).stdout
         match = _READ.search(said)
         if match is None or "ERRORS" in said:
@@ -87,14 +91,34 @@ def run() -> dict[str, object]:
     """All measurements: by kind and number of clients, medians of the pairs' ratios."""
     with tempfile.TemporaryDirectory(prefix="bench-http-") as name:
         folder = Path(name)
-        with _servers(folder) as (ours, theirs):
-            return {
-                kind: {
-                    f"clients{clients}": _compare(folder, ours, theirs, part, clients)
-                    for clients in CLIENTS
-                }
-                for kind, part in (("whole", 0), ("ranges", RANGE_BYTES))
+        http = {"port": ports.claimed(), "workers": WORKERS, "threads": THREADS}
+        ours = BootServer(write_settings(folder, http=http))
+        _fill(folder / "files" / "os.cosi")
+        figures = _measure(folder, ours)
+        with _one_processor():
+            return figures | {"oneProcessor": _measure(folder, ours)}
+
+
+def _measure(folder: Path, server: BootServer) -> dict[str, object]:
+    with _servers(folder, server) as (ours, theirs):
+        return {
+            kind: {
+                f"clients{clients}": _compare(folder, ours, theirs, part, clients)
+                for clients in CLIENTS
             }
+            for kind, part in (("whole", 0), ("ranges", RANGE_BYTES))
+        }
+
+
+@contextmanager
+def _one_processor() -> Iterator[None]:
+    """What is started within runs on one processor."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _compare(
@@ -125,16 +149,16 @@ def _figures(turns: list[Turn]) -> dict[str, object]:
     }
 
 
-@contextmanager
-def _servers(folder: Path) -> Iterator[tuple[Contender, Contender]]:
-    http = {"port": ports.claimed(), "workers": WORKERS, "threads": THREADS}
-    ours = BootServer(write_settings(folder, http=http))
-    image = folder / "files" / "os.cosi"
+def _fill(image: Path) -> None:
     with image.open("wb") as file:
         for _ in range(FILE_BYTES >> 20):
             file.write(os.urandom(1 << 20))
         # Nothing is to be written back while the servers are measured.
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _servers(folder: Path, ours: BootServer) -> Iterator[tuple[Contender, Contender]]:
     with ours.serving(), nginx.serving(folder / "files", workers=WORKERS) as url:
         yield (
             Contender(_servers_of(ours.url), f"{ours.url}/files/os.cosi"),
