@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
+from collections.abc import Callable
 
 from agent.api.errors import Kind, TridentError
 from agent.linux import systemd
@@ -13,14 +15,17 @@ TIMEOUT_S = 600.0
 log = logging.getLogger(__name__)
 
 
-def reboot(timeout_s: float = TIMEOUT_S) -> None:
-    """Ask for a reboot and wait for it. Does not return.
+def reboot(timeout_s: float = TIMEOUT_S, ask: Callable[[], None] = systemd.reboot) -> None:
+    """Ask for a reboot and wait for it: returns when the shutdown ends this process (SIGTERM).
 
     Raises servicing/reboot-timeout when the machine is still up after `timeout_s`.
     """
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
     log.info("rebooting")
-    systemd.reboot()
-    threading.Event().wait(timeout_s)
+    ask()
+    if stopped.wait(timeout_s):
+        return
     raise TridentError(
         Kind.SERVICING,
         "reboot-timeout",
