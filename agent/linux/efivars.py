@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import struct
 from pathlib import Path
 
 from agent.api.errors import Kind, TridentError
+from agent.linux.run import TRACE
 
 DIRECTORY = Path("/sys/firmware/efi/efivars")
 LOADER_GUID = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
@@ -24,6 +26,8 @@ _ATTRIBUTES = 0x7  # non-volatile, boot service access, run-time access
 _FS_IOC_GETFLAGS = 0x80086601
 _FS_IOC_SETFLAGS = 0x40086602
 _FS_IMMUTABLE_FL = 0x10
+
+log = logging.getLogger(__name__)
 
 
 def encode_string(text: str) -> bytes:
@@ -68,6 +72,7 @@ def write(name: str, guid: str, value: bytes, directory: Path = DIRECTORY) -> No
 def delete(name: str, guid: str, directory: Path = DIRECTORY) -> None:
     """Delete a variable; nothing happens when it is not set. Raises set-efi-variable."""
     path = directory / f"{name}-{guid}"
+    log.log(TRACE, "deleting EFI variable %s", name)
     try:
         _make_mutable(path)
         path.unlink(missing_ok=True)
@@ -106,6 +111,7 @@ def require_space(size_bytes: int, directory: Path = DIRECTORY) -> None:
 
 
 def _write(path: Path, value: bytes) -> None:
+    log.log(TRACE, "setting EFI variable %s", path.name)
     try:
         _make_mutable(path)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)

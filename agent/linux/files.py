@@ -6,6 +6,7 @@ The `.new` name is left behind only by a crash; the next write of the same file 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,8 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from agent.linux.run import TRACE
+
 _COPY_CHUNK_BYTES = 1 << 20
 _SELINUX_LABEL = "security.selinux"
+
+log = logging.getLogger(__name__)
 
 
 def write(path: Path, data: bytes | str, *, mode: int | None = None) -> None:
@@ -42,6 +47,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     `mode` before it has that.
     """
     temporary = path.with_name(path.name + ".new")
+    log.log(TRACE, "writing %s", path)
     try:
         with open(temporary, "wb", opener=None if mode is None else _private) as stream:
             yield stream
@@ -49,7 +55,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
             if mode is not None:
                 os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        rename(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -57,6 +63,12 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
             error.filename = str(path)
         raise
     sync_directory(path.parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, replacing that. The directory is not flushed."""
+    log.log(TRACE, "renaming to %s", target)
+    source.replace(target)
 
 
 def sync_directory(path: Path) -> None:

@@ -66,8 +66,8 @@ def publish(esp: Path, slot: str) -> str:
     _remove_addons(final)
     addons = staged.with_name(staged.name + names.ADDONS_SUFFIX)
     if addons.is_dir():
-        addons.rename(final.with_name(final.name + names.ADDONS_SUFFIX))
-    staged.rename(final)
+        files.rename(addons, final.with_name(final.name + names.ADDONS_SUFFIX))
+    files.rename(staged, final)
     files.sync_directory(directory)
     return final.name
 
