@@ -119,18 +119,11 @@ class Machine:
             raise InfrastructureFailed(f"QEMU ended at once: {said}")
         return (self._sockets / "qmp.sock").exists()
 
-    def _zeros(self) -> Path:
-        file = self.folder / "zeros"
-        with file.open("wb") as stream:
-            stream.truncate(qemu.ZEROED_BYTES)
-        return file
-
     def _wiring(self, tpm_arguments: tuple[str, ...]) -> qemu.Wiring:
         return qemu.Wiring(
             nvram=self.nvram_path,
             serial_pipes=self.console.line.base,
             qmp_socket=self._sockets / "qmp.sock",
-            zeros=self._zeros(),
             tpm_arguments=tpm_arguments,
         )
 

@@ -13,11 +13,6 @@ from pathlib import Path
 from lab import firmware
 from lab.firmware import Firmware
 
-ZEROED_BYTES = 128 << 20
-_MIB = 1 << 20
-_SPLIT_AT_MIB, _LOW_MIB = 2816, 2048
-"""From so much memory on, q35 has only so much of it below 4 GiB."""
-
 
 class Bus(StrEnum):
     """How a disk is attached."""
@@ -133,8 +128,6 @@ class Wiring:
     serial_pipes: Path
     """Path of the two FIFOs, without `.in` and `.out`."""
     qmp_socket: Path
-    zeros: Path | None = None
-    """A file of ZEROED_BYTES zeros."""
     tpm_arguments: tuple[str, ...] = field(default=())
 
 
@@ -165,21 +158,7 @@ def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[s
         *_medium(hardware),
         *_nics(hardware),
         *_direct_kernel(hardware.direct_kernel),
-        *_zeroed(hardware, wiring, accelerator),
     ]  # fmt: skip
-
-
-def _zeroed(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[str]:
-    """Zeros where UEFI firmware lives, at every reset.
-
-    Emulation keeps code that it translated. What is left of the last kernel in a page of the
-    firmware's stack makes each write to that page walk all of it, for minutes after a reset.
-    """
-    if wiring.zeros is None or hardware.firmware is Firmware.BIOS or accelerator == "kvm":
-        return []
-    low = hardware.memory_mib if hardware.memory_mib < _SPLIT_AT_MIB else _LOW_MIB
-    start = low * _MIB - ZEROED_BYTES
-    return ["-device", f"loader,file={wiring.zeros},addr={start:#x},force-raw=on"]
 
 
 def _http_only(hardware: Hardware) -> list[str]:

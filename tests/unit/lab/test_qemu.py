@@ -91,13 +91,3 @@ def test_every_kind_of_disk_carries_its_serial():
         hardware = replace(HARDWARE, disks=(qemu.Disk(Path("/d"), "SER", bus),))
         argv = qemu.command_line(hardware, WIRING, "tcg")
         assert sum(",serial=SER" in word for word in argv) == 1
-
-
-def test_emulated_uefi_machines_get_zeros_at_the_end_of_their_low_memory():
-    wiring = replace(WIRING, zeros=Path("/zeros"))
-    for memory, place in ((512, 0x18000000), (2048, 0x78000000), (4096, 0x78000000)):
-        argv = qemu.command_line(replace(HARDWARE, memory_mib=memory), wiring, "tcg,thread=multi")
-        assert f"loader,file=/zeros,addr={place:#x},force-raw=on" in argv
-    bios = replace(HARDWARE, firmware=Firmware.BIOS)
-    assert "loader" not in " ".join(qemu.command_line(bios, wiring, "tcg,thread=multi"))
-    assert "loader" not in " ".join(qemu.command_line(HARDWARE, wiring, "kvm"))
