@@ -32,7 +32,8 @@ def record(session: Session, value: scenario.RecordCuts) -> None:
     """Keep cuts until the condition holds. The machine is off afterwards."""
     bench = session.bench(value.machine)
     recorder = _Recorder(bench, re.compile(value.marker))
-    watch(session, bench, value.until, recorder.look)
+    with bench.machine.qmp() as qmp:
+        watch(session, bench, value.until, lambda: recorder.look(qmp))
     bench.machine.power_cut()
     session.recorded.setdefault(bench.spec.name, []).extend(recorder.folders)
     session.narrator.say(f"{bench.spec.name}: {len(recorder.folders)} power cuts recorded")
@@ -90,7 +91,7 @@ class _Recorder:
         self._marker = marker
         self._offset = bench.machine.console.size()
 
-    def look(self) -> None:
+    def look(self, qmp: Qmp) -> None:
         """Keep one cut when new whole lines match; of several, the last one names it."""
         if self._machine.console.size() == self._offset:
             return
@@ -100,9 +101,7 @@ class _Recorder:
         if not newline or not found:
             return
         self._offset = self._machine.console.size()
-        marker = found[-1].group(1) if self._marker.groups else found[-1].group()
-        with self._machine.qmp() as qmp:
-            self._keep(qmp, marker)
+        self._keep(qmp, (found[-1].group(1) if self._marker.groups else found[-1].group()))
 
     def _keep(self, qmp: Qmp, marker: str) -> None:
         folder = self._machine.folder / "cuts" / f"{len(self.folders) + 1:03}"

@@ -1,15 +1,11 @@
 """A virtual machine in a rack: power on, off, cut and reset; its console and its NVRAM.
 
 Its folder keeps disks, NVRAM, TPM state and the serial log over power cycles.
-
-A reset ends QEMU, and a new one is started: emulation keeps code that it translated, and what is
-left of the last kernel in pages that the firmware writes to makes the firmware crawl for a minute.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,8 +23,6 @@ from lab.serial import SerialLine
 
 _START_LIMIT_S = 20.0
 _POWERDOWN_LIMIT_S = 90.0
-_RESETS = ("guest-reset", "host-qmp-system-reset")
-"""QAPI's ShutdownCause. A watchdog's reset is a guest's."""
 
 
 class Machine:
@@ -48,12 +42,6 @@ class Machine:
         self._with_tpm = with_tpm
         self._power: ExitStack | None = None
         self._process: Process | None = None
-        self._events: Qmp | None = None
-        self._boot_first: qemu.BootFirst | None = None
-        self._switch = threading.Lock()
-        """Held while the process is replaced or killed."""
-        self._watcher: threading.Thread | None = None
-        self._is_cut = False
 
     @property
     def nvram_path(self) -> Path:
@@ -61,35 +49,45 @@ class Machine:
 
     @property
     def is_on(self) -> bool:
-        return self._watcher is not None and self._watcher.is_alive()
+        return self._process is not None and self._process.poll() is None
 
     def power_on(self, boot_first: qemu.BootFirst | None = None) -> None:
         """Start the machine. Raises InfrastructureFailed when QEMU does not come up."""
         if self.is_on:
             raise InfrastructureFailed(f"machine {self.hardware.name} is on already")
         self.power_cut()
-        self._boot_first, self._is_cut = boot_first, False
-        self.power_on_offset = self.console.size()
-        self.console.line.open()
-        try:
-            self._start(goes_on=False)
-        except BaseException:
-            self.console.line.close()
-            raise
-        self.power_ons += 1
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
+        hardware = self.hardware
+        if boot_first is not None:
+            hardware = dataclasses.replace(hardware, boot_first=boot_first)
+        with ExitStack() as stack:
+            tpm_arguments: tuple[str, ...] = ()
+            if self._with_tpm:
+                control = stack.enter_context(tpm.emulator(self.folder / "tpm"))
+                tpm_arguments = tuple(tpm.qemu_arguments(control))
+            for path in self._sockets.glob("*.sock"):
+                path.unlink()
+            argv = qemu.command_line(hardware, self._wiring(tpm_arguments), accel.accelerator())
+            self.power_on_offset = self.console.size()
+            self.console.line.open()
+            stack.callback(self.console.line.close)
+            log = self.folder / "qemu.log"
+            process = stack.enter_context(spawn(self._rack.inside(argv), log=log))
+            self._process = process
+            waiting.until(
+                lambda: self._answers(process), limit_s=_START_LIMIT_S, what="QEMU to start"
+            )
+            self.power_ons += 1
+            self._power = stack.pop_all()
 
     def power_cut(self) -> None:
         """Pull the plug: the guest gets no notice. Nothing happens when it is off."""
-        if self._watcher is None:
-            return
-        with self._switch:
-            self._is_cut = True
-            self._stop()
-        self._watcher.join()
-        self._watcher = None
-        self.console.line.close()
+        if self._process is not None:
+            self._process.signal(SIGKILL)
+            self._process.wait(_START_LIMIT_S)
+            self._process = None
+        if self._power is not None:
+            self._power.close()
+            self._power = None
 
     def power_down(self, limit_s: float = _POWERDOWN_LIMIT_S) -> None:
         """Press the power button and wait until the guest has shut down."""
@@ -106,17 +104,8 @@ class Machine:
             qmp.execute("system_reset")
 
     def qmp(self) -> Qmp:
-        """A new connection to QEMU's control socket. Waits for a reset that is under way."""
-        return waiting.until(self._connected, limit_s=_START_LIMIT_S, what="QEMU's control socket")
-
-    def _connected(self) -> Qmp | None:
-        with self._switch:
-            try:
-                return Qmp(self._sockets / "qmp.sock")
-            except InfrastructureFailed:
-                if self.is_on:
-                    return None
-                raise
+        """A new connection to QEMU's control socket."""
+        return Qmp(self._sockets / "qmp.sock")
 
     def nvram(self) -> Nvram | None:
         """The boot variables as in the NVRAM file; None under BIOS. Settled only when off."""
@@ -124,68 +113,17 @@ class Machine:
             return None
         return firmware.read_nvram(self.nvram_path)
 
-    def _start(self, *, goes_on: bool) -> None:
-        """Start QEMU; `goes_on`: after a reset. Raises InfrastructureFailed."""
-        with ExitStack() as stack:
-            tpm_arguments: tuple[str, ...] = ()
-            if self._with_tpm:
-                control = stack.enter_context(tpm.emulator(self.folder / "tpm"))
-                tpm_arguments = tuple(tpm.qemu_arguments(control))
-            for path in self._sockets.glob("*.sock"):
-                path.unlink()
-            wiring = self._wiring(tpm_arguments)
-            argv = qemu.command_line(self._hardware_now(goes_on), wiring, accel.accelerator())
-            log = self.folder / "qemu.log"
-            process = stack.enter_context(spawn(self._rack.inside(argv), log=log))
-            waiting.until(
-                lambda: self._answers(process), limit_s=_START_LIMIT_S, what="QEMU to start"
-            )
-            self._events = Qmp(self._sockets / "events.sock")
-            stack.callback(self._events.close)
-            self._events.execute("cont")
-            self._process = process
-            self._power = stack.pop_all()
-
-    def _hardware_now(self, goes_on: bool) -> qemu.Hardware:
-        disks = tuple(
-            dataclasses.replace(disk, write_log_goes_on=goes_on) for disk in self.hardware.disks
-        )
-        boot_first = self._boot_first or self.hardware.boot_first
-        return dataclasses.replace(self.hardware, boot_first=boot_first, disks=disks)
-
-    def _stop(self) -> None:
-        if self._process is not None:
-            self._process.signal(SIGKILL)
-            self._process.wait(_START_LIMIT_S)
-            self._process = None
-        if self._power is not None:
-            self._power.close()
-            self._power = None
-
-    def _watch(self) -> None:
-        """Start QEMU again after each reset, until the machine is off."""
-        while True:
-            reason = self._events.reason_of_end() if self._events else None
-            with self._switch:
-                if self._is_cut or reason not in _RESETS:
-                    return
-                if self._process is not None:
-                    self._process.wait(_START_LIMIT_S)
-                self._stop()
-                self._start(goes_on=True)
-
     def _answers(self, process: Process) -> bool:
         if process.poll() is not None:
             said = process.log.read_text(encoding="utf-8", errors="replace")[-1024:].strip()
             raise InfrastructureFailed(f"QEMU ended at once: {said}")
-        return all((self._sockets / name).exists() for name in ("qmp.sock", "events.sock"))
+        return (self._sockets / "qmp.sock").exists()
 
     def _wiring(self, tpm_arguments: tuple[str, ...]) -> qemu.Wiring:
         return qemu.Wiring(
             nvram=self.nvram_path,
             serial_pipes=self.console.line.base,
             qmp_socket=self._sockets / "qmp.sock",
-            events_socket=self._sockets / "events.sock",
             tpm_arguments=tpm_arguments,
         )
 

@@ -73,8 +73,6 @@ class Disk:
     read_only: bool = False
     write_log: Path | None = None
     """Log every write and flush here, in order (`lab.writelog`); the file must exist."""
-    write_log_goes_on: bool = False
-    """Keep what the log holds."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +128,11 @@ class Wiring:
     serial_pipes: Path
     """Path of the two FIFOs, without `.in` and `.out`."""
     qmp_socket: Path
-    events_socket: Path
     tpm_arguments: tuple[str, ...] = field(default=())
 
 
 def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[str]:
-    """The whole QEMU command line. At a reset QEMU ends: the machine starts it again.
-
-    The guest waits for `cont` on one of the control sockets.
-    """
+    """The whole QEMU command line. Resets restart the guest: there is no `-no-reboot`."""
     return [
         "qemu-system-x86_64",
         "-name", hardware.name,
@@ -156,9 +150,6 @@ def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[s
         "-chardev", f"pipe,id=serial0,path={wiring.serial_pipes}",
         "-serial", "chardev:serial0",
         "-qmp", f"unix:{wiring.qmp_socket},server=on,wait=off",
-        "-qmp", f"unix:{wiring.events_socket},server=on,wait=off",
-        "-action", "reboot=shutdown",
-        "-S",
         "-device", "virtio-rng-pci",
         "-device", "i6300esb", "-action", "watchdog=reset",
         *wiring.tpm_arguments,
@@ -201,7 +192,6 @@ def _image(disk: Disk) -> str:
         f"driver=blklogwrites,file.driver={disk.format},file.file.driver=file,"
         f"file.file.filename={disk.image},file.discard=unmap,"
         f"log.driver=file,log.filename={disk.write_log}"
-        + (",log-append=on" if disk.write_log_goes_on else "")
     )
 
 

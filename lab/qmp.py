@@ -36,9 +36,6 @@ class Qmp:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
         self._lines.close()
         self._socket.close()
 
@@ -54,19 +51,6 @@ class Qmp:
                 raise InfrastructureFailed(f"QMP {command}: {answer['error']}")
             if "return" in answer:
                 return answer["return"]
-
-    def reason_of_end(self) -> str | None:
-        """Listen until QEMU ends; the reason it told (QAPI: ShutdownCause), None for none."""
-        self._socket.settimeout(None)
-        reason = None
-        while True:
-            try:
-                event = self._read()
-            except (OSError, InfrastructureFailed):
-                return reason
-            match event:
-                case {"event": "SHUTDOWN", "data": {"reason": str(told)}}:
-                    reason = told
 
     def _read(self) -> dict[str, object]:
         line = self._lines.readline()

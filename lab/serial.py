@@ -24,8 +24,6 @@ class SerialLine:
         self.log = log
         self._ending = threading.Event()
         self._copying: threading.Thread | None = None
-        self._typed: int | None = None
-        """Open so that what is typed while QEMU starts again waits for it."""
 
     @property
     def input(self) -> Path:
@@ -42,7 +40,6 @@ class SerialLine:
             fifo.unlink(missing_ok=True)
             os.mkfifo(fifo, 0o600)
         reading = os.open(self.output, os.O_RDONLY | os.O_NONBLOCK)
-        self._typed = os.open(self.input, os.O_RDONLY | os.O_NONBLOCK)
         self._ending.clear()
         self._copying = threading.Thread(target=self._copy, args=(reading,), daemon=True)
         self._copying.start()
@@ -53,9 +50,6 @@ class SerialLine:
             self._ending.set()
             self._copying.join()
         self._copying = None
-        if self._typed is not None:
-            os.close(self._typed)
-        self._typed = None
 
     def type(self, data: bytes) -> None:
         """Give the machine some input. Raises OSError when nothing reads it."""
