@@ -61,6 +61,8 @@ _BOOT_KINDS = (BootFirst.DISK, BootFirst.NETWORK, BootFirst.MEDIUM)
 _LAST_PORT = 5
 """The AHCI port of the drive; disks take those from 0 on."""
 
+_TRANSLATED_MIB = 64
+
 
 @dataclass(frozen=True)
 class Disk:
@@ -137,7 +139,7 @@ def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[s
         "qemu-system-x86_64",
         "-name", hardware.name,
         "-machine", firmware.machine_type(hardware.firmware),
-        "-accel", accelerator,
+        "-accel", _accelerator(accelerator),
         "-cpu", "host" if accelerator == "kvm" else "max",
         "-smp", str(hardware.cpus),
         "-m", str(hardware.memory_mib),
@@ -159,6 +161,15 @@ def command_line(hardware: Hardware, wiring: Wiring, accelerator: str) -> list[s
         *_nics(hardware),
         *_direct_kernel(hardware.direct_kernel),
     ]  # fmt: skip
+
+
+def _accelerator(name: str) -> str:
+    """Emulation keeps little translated code.
+
+    What a lot of it leaves of the last kernel, in pages that the firmware writes to after a reset,
+    makes each such write walk all of the page's code: the firmware crawls for a minute.
+    """
+    return name if name == "kvm" else f"{name},tb-size={_TRANSLATED_MIB}"
 
 
 def _http_only(hardware: Hardware) -> list[str]:
