@@ -15,6 +15,7 @@ from agent import datastore
 from agent.api import status as host_status
 from agent.api.status import HostStatus
 from agent.linux.run import run
+from tests.kit.small_host import image_and_storage
 
 ROOT = Path(__file__).parents[2]
 SANDBOX = """
@@ -38,35 +39,9 @@ _UNSHARE = ("unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c")
 def configure(work: Path, name: str, **changes: Any) -> str:
     """Write the Host Configuration called `name`; a shell line that makes it the current one."""
 
-    def partition(id: str, type: str) -> dict[str, Any]:
-        return {"id": id, "type": type, "size": "32M"}
-
     script = 'echo "$SERVICING_TYPE" > "$TARGET_ROOT/{0}"'
     document: dict[str, Any] = {
-        "image": {"url": f"file://{work}/image.cosi", "sha384": "ignored"},
-        "storage": {
-            "disks": [
-                {
-                    "id": "os",
-                    "device": "/dev/vdz",
-                    "partitionTableType": "gpt",
-                    "partitions": [
-                        partition("esp", "esp"),
-                        partition("root-a", "root"),
-                        partition("root-b", "root"),
-                        partition("trident", "linux-generic"),
-                    ],
-                }
-            ],
-            "abUpdate": {
-                "volumePairs": [{"id": "root", "volumeAId": "root-a", "volumeBId": "root-b"}]
-            },
-            "filesystems": [
-                {"deviceId": "esp", "mountPoint": "/boot/efi"},
-                {"deviceId": "root", "mountPoint": "/"},
-                {"deviceId": "trident", "source": "new", "mountPoint": "/var/lib/trident"},
-            ],
-        },
+        **image_and_storage(work),
         "os": {"additionalFiles": [{"destination": "/etc/motd", "content": f"{name}\n"}]},
         "scripts": {
             "postProvision": [

@@ -20,6 +20,7 @@ from agent.servicing import install
 from tests.kit import install_driver
 from tests.kit.extensions import sysext
 from tests.kit.mountinfo import mount_points
+from tests.kit.small_host import image_and_storage
 from tests.unit.cosi.images import cosi_bytes
 
 pytestmark = pytest.mark.tools
@@ -46,35 +47,9 @@ def work(tmp_path: Path) -> Path:
 
 
 def configure(work: Path, **changes: Any) -> None:
-    def partition(id: str, type: str) -> dict[str, Any]:
-        return {"id": id, "type": type, "size": "32M"}
-
     script = 'echo "$SERVICING_TYPE $TARGET_ROOT" > "$TARGET_ROOT/{0}"'
     document: dict[str, Any] = {
-        "image": {"url": f"file://{work}/image.cosi", "sha384": "ignored"},
-        "storage": {
-            "disks": [
-                {
-                    "id": "os",
-                    "device": "/dev/vdz",
-                    "partitionTableType": "gpt",
-                    "partitions": [
-                        partition("esp", "esp"),
-                        partition("root-a", "root"),
-                        partition("root-b", "root"),
-                        partition("trident", "linux-generic"),
-                    ],
-                }
-            ],
-            "abUpdate": {
-                "volumePairs": [{"id": "root", "volumeAId": "root-a", "volumeBId": "root-b"}]
-            },
-            "filesystems": [
-                {"deviceId": "esp", "mountPoint": "/boot/efi"},
-                {"deviceId": "root", "mountPoint": "/"},
-                {"deviceId": "trident", "source": "new", "mountPoint": "/var/lib/trident"},
-            ],
-        },
+        **image_and_storage(work),
         "os": {
             "hostname": "target",
             "additionalFiles": [{"destination": "/etc/motd", "content": "hello\n"}],
