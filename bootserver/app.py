@@ -200,6 +200,7 @@ def _look_at_declarations(settings: Settings) -> None:
     services = Services.open(settings)
     try:
         services.artifacts()
+        services.media.require()
         services.hosts.load()
         for host in services.hosts.all():
             for line in host.verdict.errors:

@@ -107,6 +107,9 @@ def _host(settings: Settings, host: Host) -> Iterator[Outcome]:
         yield _over_tftp(settings, f"grub/host/{host.mac}.cfg", None)
     config = f"{base}/v1/hosts/{host.mac}/config?look"
     yield _over_http(f"{host.mac} Host Configuration", config, also_fine=(409,))
+    if settings.medium is not None:
+        url = f"{base}/iso/{host.mac}.iso"
+        yield _over_http(f"{host.mac} installation medium", url, ranged=True)
     yield from _image(host, Place.of(settings))
 
 

@@ -93,6 +93,15 @@ LEASES = Table(
     Column("hostname", Text),
 )
 
+DIGESTS = Table(
+    "digests",
+    _METADATA,
+    Column("base", String(256), primary_key=True),
+    Column("laid", String(96), primary_key=True),
+    Column("sha384", String(96), nullable=False),
+)
+"""SHA-384 of installation media as served: of an image with something laid over it."""
+
 
 class Database:
     """The database in the folder `state`, which is made if need be.

@@ -6,7 +6,9 @@ from dataclasses import asdict
 
 from pydantic import JsonValue
 
+from agent.api.errors import TridentError
 from bootserver.hosts import Host
+from bootserver.media.media import NoImage
 from bootserver.reports.state import Progress, Record
 from bootserver.services import Services
 from bootserver.store import Entry
@@ -30,6 +32,7 @@ def show_machine(services: Services, mac: str) -> dict[str, JsonValue] | None:
         return None
     return {
         **_summary(services, mac, host, record),
+        "iso": _iso(services, mac) if host is not None and services.media.are_served else None,
         "hostStatus": record.host_status if record else None,
         "timeline": [_entry(entry) for entry in services.store.timeline(mac)],
     }
@@ -51,6 +54,19 @@ def _summary(
         "lastError": dict(known.last_error) if known.last_error else _refused(host),
         "progress": _progress(known.progress),
     }
+
+
+def _iso(services: Services, mac: str) -> JsonValue:
+    """The machine's installation medium as it is served now, or why there is none."""
+    url = services.media.url(mac)
+    try:
+        image = services.media.of(mac)
+        if isinstance(image, NoImage):
+            return {"url": url, "problem": image.error}
+        sha384 = services.media.sha384(image)
+    except TridentError as error:
+        return {"url": url, "problem": error.one_line()}
+    return {"url": url, "installs": image.installs, "size": image.size, "sha384": sha384}
 
 
 def _refused(host: Host | None) -> dict[str, JsonValue] | None:

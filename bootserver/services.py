@@ -11,6 +11,8 @@ from bootserver.boot.policy import BootPolicy
 from bootserver.boot.serving import Scripts
 from bootserver.database import Database
 from bootserver.hosts import Hosts
+from bootserver.media.digests import Digests
+from bootserver.media.media import Media
 from bootserver.reports.files import ReportFiles
 from bootserver.reports.observer import Observer
 from bootserver.settings import Settings
@@ -28,6 +30,7 @@ class Services:
     artifacts: Callable[[], Artifacts]
     policy: BootPolicy
     scripts: Scripts
+    media: Media
     observer: Observer
     report_files: ReportFiles
 
@@ -47,6 +50,7 @@ class Services:
             artifacts=artifacts,
             policy=policy,
             scripts=Scripts(settings, policy, hosts, artifacts),
+            media=Media(settings, policy, Digests(database)),
             observer=Observer(store),
             report_files=ReportFiles(settings.state),
         )

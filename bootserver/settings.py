@@ -218,6 +218,8 @@ class Settings(Model):
     """Folder of the servicing image set."""
     files: Path
     """Folder served under `/files/`."""
+    medium: Path | None = None
+    """Installation medium of `trident-iso iso` that `/iso/<mac>.iso` is made of."""
     state: Path
     """Folder of the database; it must be writable by `user`."""
     hosts: tuple[Path, ...] = ()
@@ -260,6 +262,7 @@ def load(path: Path) -> Settings:
         update={
             "artifacts": folder / settings.artifacts,
             "files": folder / settings.files,
+            "medium": folder / settings.medium if settings.medium else None,
             "state": folder / settings.state,
             "hosts": tuple(folder / entry for entry in settings.hosts),
             "defaults": _anchored(settings.defaults, folder),

@@ -257,6 +257,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "A Host Configuration is given for something that is no name of a machine, or twice.",
             "Name the machine by MAC address, serial number or UUID, each once.",
         ),
+        "medium-unavailable": Meaning(
+            "The installation medium that the boot server is to serve cannot be read.",
+            "Build it with `trident-iso iso`, or correct `medium` in the settings.",
+        ),
         "mismatched-architecture": Meaning(
             "The image is for another processor.", "Name an image for this machine."
         ),
@@ -286,6 +290,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "old-style-configuration": Meaning(
             "The document has the key `hostConfiguration`, as in early releases.",
             "Move what is under `hostConfiguration` to the top level and drop the rest.",
+        ),
+        "overlay-map-wrong": Meaning(
+            "An image and the overlay map beside it do not belong together, or one is damaged.",
+            "Copy both together; `trident-iso map ISO` writes the map anew.",
         ),
         "overlay-too-large": Meaning(
             "What is to be written is larger than the place that the image reserves for it.",

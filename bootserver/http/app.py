@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError
 
 from bootserver.http import boot_routes, machine_routes, report_routes
 from bootserver.http.files import FileServer, Served
+from bootserver.http.isos import IsoServer
 from bootserver.http.refusal import handle_errors
 from bootserver.services import Services
 
@@ -53,6 +54,7 @@ def create(services: Services) -> WSGIApplication:
             _LOG.error("a timeline entry is lost: %s", error.orig)
 
     settings = services.settings
+    isos = IsoServer(services.media, served)
     files = FileServer({"artifacts": settings.artifacts, "files": settings.files}, served)
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -63,6 +65,8 @@ def create(services: Services) -> WSGIApplication:
             environ["PATH_INFO"] = path
         if files.serves(path):
             return files(environ, start_response)
+        if isos.serves(path):
+            return isos(environ, start_response)
         return api(environ, start_response)
 
     return application

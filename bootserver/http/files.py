@@ -14,7 +14,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bootserver.http.ranges import Part, Selection, Unsatisfiable, Whole, select
+from bootserver.http import answering
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -27,6 +27,8 @@ _TYPES: Final = {
     ".efi": "application/efi",
     ".iso": "application/vnd.efi-iso",
 }
+ISO: Final = "iso"
+"""The folder of machines' own installation media (`bootserver.http.isos`)."""
 _BLOCK_BYTES: Final = 1 << 20
 
 
@@ -41,6 +43,8 @@ class Served:
     status: int
     start: int
     length: int
+    mac: str | None = None
+    """The machine that the path names, if it names one."""
 
 
 Observer = Callable[[Served], None]
@@ -62,21 +66,21 @@ class FileServer:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         if method not in ("GET", "HEAD"):
-            return _refuse(start_response, "405 Method Not Allowed", [("Allow", "GET, HEAD")])
+            return answering.not_allowed(start_response)
         segments = [one for one in environ["PATH_INFO"].split("/") if one]
         folder, relative = segments[0], segments[1:]
         descriptor = _open(self._roots[folder], relative)
         if descriptor is None:
             self._tell(environ, folder, relative, 404, 0, 0)
-            return _refuse(start_response, "404 Not Found")
+            return answering.refuse(start_response, "404 Not Found")
         status = os.fstat(descriptor)
         etag = f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
         if etag in environ.get("HTTP_IF_NONE_MATCH", ""):
             os.close(descriptor)
             start_response("304 Not Modified", [("ETag", etag)])
             return []
-        selection = _selection(environ, etag, status.st_size)
-        line, headers, start, length = _head(selection, status.st_size)
+        selection = answering.selection(environ, etag, status.st_size)
+        line, headers, start, length = answering.head(selection, status.st_size)
         headers += [
             ("Content-Type", _TYPES.get(os.path.splitext(relative[-1])[1], _OCTETS)),
             ("Content-Length", str(length)),
@@ -138,30 +142,3 @@ def _open(root: bytes, relative: list[str]) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
-
-
-def _selection(environ: WSGIEnvironment, etag: str, size: int) -> Selection:
-    condition = environ.get("HTTP_IF_RANGE")
-    if condition is not None and condition != etag:
-        return Whole()
-    return select(environ.get("HTTP_RANGE"), size)
-
-
-def _head(selection: Selection, size: int) -> tuple[str, list[tuple[str, str]], int, int]:
-    """Status line, headers, first byte and number of bytes of the answer."""
-    match selection:
-        case Whole():
-            return "200 OK", [], 0, size
-        case Part(start, length):
-            header = f"bytes {start}-{start + length - 1}/{size}"
-            return "206 Partial Content", [("Content-Range", header)], start, length
-        case Unsatisfiable():
-            header = f"bytes */{size}"
-            return "416 Range Not Satisfiable", [("Content-Range", header)], 0, 0
-
-
-def _refuse(
-    start_response: StartResponse, line: str, headers: list[tuple[str, str]] | None = None
-) -> Iterable[bytes]:
-    start_response(line, [*(headers or []), ("Content-Length", "0")])
-    return []

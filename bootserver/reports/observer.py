@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Final
 
-from bootserver.http.files import Served
+from bootserver.http.files import ISO, Served
 from bootserver.reports import neighbors
 from bootserver.reports.state import Seen
 from bootserver.store import Note, Source, Store
@@ -52,7 +52,7 @@ class Observer:
     def served(self, request: Served) -> None:
         """A file was asked for."""
         event = _event(request)
-        mac = self._lately_at(request.address) if event else None
+        mac = self._subject(request) if event else None
         if event is None or mac is None or not self._count(mac, request.path):
             return
         self.note(
@@ -64,6 +64,12 @@ class Observer:
             start=request.start,
             bytes=request.length,
         )
+
+    def _subject(self, request: Served) -> str | None:
+        """Whose entry it is. An ISO image names its machine: a service processor may read it."""
+        if request.folder == ISO:
+            return request.mac
+        return self._lately_at(request.address)
 
     def _count(self, mac: str, path: str) -> bool:
         now = time.monotonic()
@@ -94,6 +100,8 @@ class Observer:
 def _event(request: Served) -> str | None:
     if request.method != "GET":
         return None
+    if request.folder == ISO:
+        return "iso" if request.status < 400 else None
     if request.folder == "files":
         return "image"
     return "rootfs" if request.path == "rootfs.squashfs" else None

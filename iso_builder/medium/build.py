@@ -15,10 +15,11 @@ from uuid import UUID, uuid5
 
 import agent
 from agent.cosi.source import FileSource
+from agent.medium import layout, menu
+from agent.medium.description import Description
 from iso_builder import cache, loaders
 from iso_builder import live as servicing
-from iso_builder.medium import efi, embed, filesystem, hybrid, layout, menu
-from iso_builder.medium.description import Description
+from iso_builder.medium import efi, embed, filesystem, hybrid, mapping
 from iso_builder.medium.filesystem import BootImages, Entry, Place
 from iso_builder.medium.rewrite import not_written
 
@@ -57,7 +58,7 @@ class Content:
 
 
 def build(order: Order, target: Path) -> Description:
-    """Write the medium to the file `target`, which appears when it is complete.
+    """Write the medium to the file `target`, which appears when it is complete, and its map.
 
     Raises what the checks of `embed` raise, not-root, missing-binary, servicing/command-failed,
     write-output-file.
@@ -75,11 +76,13 @@ def build(order: Order, target: Path) -> Description:
             loaders.collect(loaders.MEDIUM, scratch)
             content = Content(description, checked.texts, order.images, source)
             assemble(content, scratch, unfinished)
+        mapping.forget(target)
         unfinished.replace(target)
     except OSError as error:
         raise not_written(target, error) from error
     finally:
         unfinished.unlink(missing_ok=True)
+    mapping.write(target, description)
     return description
 
 

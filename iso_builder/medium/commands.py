@@ -10,9 +10,11 @@ from pathlib import Path
 
 from agent.api import load
 from agent.api.errors import Kind, TridentError
+from agent.medium import overlay_map
+from agent.medium.menu import CONSOLES
+from agent.medium.state import State
 from iso_builder import live_options
-from iso_builder.medium import build, customize, embed, placeholder
-from iso_builder.medium.menu import CONSOLES
+from iso_builder.medium import build, customize, embed, mapping, placeholder
 
 _SERVER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 
@@ -40,6 +42,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     change.add_argument("--show", action="store_true", help="print what the medium was told")
     _add_content(change)
     change.set_defaults(run=_customize)
+
+    map_ = commands.add_parser("map", help="write the overlay map of a medium anew")
+    map_.add_argument("iso", type=Path, metavar="ISO")
+    map_.set_defaults(run=_map)
 
     patch = commands.add_parser("patch", help="fill the placeholders of upstream's ISO images")
     patch.add_argument("iso", type=Path, metavar="ISO")
@@ -111,6 +117,12 @@ def _customize(arguments: argparse.Namespace) -> None:
     print(f"{target}: written in {time.monotonic() - started:.1f} s")
 
 
+def _map(arguments: argparse.Namespace) -> None:
+    built = customize.read(arguments.iso).built
+    drawn = mapping.write(arguments.iso, built)
+    print(f"{overlay_map.beside(arguments.iso)}: sha384 {drawn.base.sha384}")
+
+
 def _patch(arguments: argparse.Namespace) -> None:
     if not arguments.patch:
         for one in placeholder.find(arguments.iso):
@@ -125,7 +137,7 @@ def _patch(arguments: argparse.Namespace) -> None:
     placeholder.patch(arguments.iso, files, _output(arguments))
 
 
-def describe(state: customize.State) -> Iterator[str]:
+def describe(state: State) -> Iterator[str]:
     """What `--show` prints."""
     menu, built = state.menu, state.built
     later = sorted(state.files)

@@ -15,15 +15,15 @@ from pydantic import ValidationError
 
 from agent.api.errors import Kind, TridentError
 from agent.cosi.source import Source
-from iso_builder.medium import build, embed, filesystem, layout, menu, overlay
-from iso_builder.medium.description import Description
+from agent.medium import layout, menu, state
+from agent.medium.description import Description
+from agent.medium.state import State
+from iso_builder.medium import build, embed, filesystem, mapping
 from iso_builder.medium.filesystem import Place
 from iso_builder.medium.piece import Piece
 from iso_builder.medium.rewrite import rewrite
 
 _NEEDED = (layout.DESCRIPTION, layout.OVERLAY, *layout.MENUS, *map(layout.pristine, layout.MENUS))
-_AREA_MENU = "menu.json"
-"""The menu of a customised medium, beside what is embedded in the reserved area."""
 
 
 @dataclass(frozen=True)
@@ -36,31 +36,14 @@ class Order:
     countdown_s: int | None = None
 
 
-@dataclass(frozen=True)
-class State:
-    """A medium as it is: how it was built, what was laid over it."""
-
-    built: Description
-    menu: menu.Menu
-    files: Mapping[str, bytes]
-    """Embedded later; they come before those the medium was built with."""
-
-    @property
-    def is_pristine(self) -> bool:
-        return not self.files and self.menu == self.built.menu
-
-
 def read(image: Path) -> State:
     """Look at a medium. Raises iso-unreadable."""
     parts = _read_parts(image, _located(image))
-    files = overlay.decode(parts[layout.OVERLAY])
     try:
         built = Description.model_validate_json(parts[layout.DESCRIPTION])
-        written = files.pop(_AREA_MENU, None)
-        current = built.menu if written is None else menu.Menu.model_validate_json(written)
     except ValidationError as error:
         raise _not_ours(image, "its description is of another version of trident-iso") from error
-    return State(built, current, files)
+    return state.read(built, parts[layout.OVERLAY])
 
 
 def customize(image: Path, order: Order, target: Path) -> State:
@@ -84,7 +67,7 @@ def customize(image: Path, order: Order, target: Path) -> State:
         countdown_s=order.countdown_s or before.menu.countdown_s,
     )
     after = State(before.built, chosen, files)
-    _write(image, target, lambda _: _parts(after))
+    _write(image, target, lambda _: state.parts(after))
     return after
 
 
@@ -102,16 +85,6 @@ def _embedded(image: Path, name: str) -> Source | None:
     return None if place is None else Piece(image, place)
 
 
-def _parts(state: State) -> Mapping[str, bytes]:
-    area = dict(state.files)
-    if state.menu != state.built.menu:
-        area[_AREA_MENU] = state.menu.model_dump_json(by_alias=True).encode()
-    return {
-        layout.OVERLAY: overlay.encode(area, layout.OVERLAY_BYTES),
-        **menu.texts(state.menu),
-    }
-
-
 def _pristine_parts(parts: Mapping[str, bytes]) -> Mapping[str, bytes]:
     return {
         layout.OVERLAY: bytes(len(parts[layout.OVERLAY])),
@@ -124,11 +97,14 @@ def _write(
 ) -> None:
     """Copy `image` with some of its files replaced by others of the same size."""
     places = _located(image)
-    changed = change(_read_parts(image, places))
+    parts = _read_parts(image, places)
+    changed = change(parts)
     for name, data in changed.items():
         if len(data) != places[name].size:
             raise _not_ours(image, f"{name} has {places[name].size} bytes")
+    mapping.forget(target)
     rewrite(image, {places[name].offset: data for name, data in changed.items()}, target)
+    mapping.write(target, Description.model_validate_json(parts[layout.DESCRIPTION]))
 
 
 def _located(image: Path) -> Mapping[str, Place]:

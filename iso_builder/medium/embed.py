@@ -9,18 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
 
 from agent.api import load
 from agent.api.errors import Kind, TridentError, context
-from agent.api.hostconfig import HostConfiguration, Image
+from agent.api.hostconfig import HostConfiguration
 from agent.api.parttypes import Architecture
 from agent.check import findings, support, validate
 from agent.cosi.fit import fit
 from agent.cosi.reader import open_image
 from agent.cosi.source import Source, open_source
-from iso_builder.medium import layout
+from agent.medium import images, layout
 
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}", re.IGNORECASE)
@@ -83,7 +82,7 @@ def check_configurations(
         with context(f"checking the Host Configuration {one.file}"):
             configuration = _checked(text)
             if configuration.image is not None:
-                _require_image(configuration.image, digests)
+                images.require(configuration.image, digests)
         if one.name in texts:
             raise _twice(one)
         texts[one.name] = text
@@ -115,7 +114,7 @@ def require_fit(
     """
     for one in configurations:
         configuration = load.load_file(one.file)
-        name = image_name(configuration.image) if configuration.image else None
+        name = images.name(configuration.image) if configuration.image else None
         source = opened(name) if name is not None else None
         if source is None:
             continue
@@ -125,20 +124,6 @@ def require_fit(
         ):
             metadata = open_image(source, None).metadata
             findings.require_clean(fit(configuration, metadata, architecture=Architecture.X86_64))
-
-
-def image_name(image: Image) -> str | None:
-    """The file name of the embedded image that a configuration names; None for a fetched one.
-
-    Raises image-not-embedded for a file that would be elsewhere.
-    """
-    parts = urlsplit(image.url)
-    if parts.scheme != "file":
-        return None
-    path = PurePosixPath(unquote(parts.path))
-    if path.parent != PurePosixPath(layout.MOUNT_POINT, layout.IMAGES):
-        raise _not_embedded(image.url, f"{path} is not on the medium")
-    return path.name
 
 
 def _checked(text: bytes) -> HostConfiguration:
@@ -159,35 +144,10 @@ def _checked(text: bytes) -> HostConfiguration:
     return configuration
 
 
-def _require_image(image: Image, digests: Mapping[str, str]) -> None:
-    name = image_name(image)
-    if name is None:
-        return
-    if name not in digests:
-        raise _not_embedded(image.url, f"the medium has no image {name}")
-    expected = image.expected_sha384
-    if expected is not None and expected.lower() != digests[name]:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "image-digest",
-            f"image.sha384 is {expected}, but the metadata of {name} has {digests[name]}",
-            hint="embed the image that was meant, or correct image.sha384",
-        )
-
-
 def _needs_address(configuration: HostConfiguration) -> bool:
     netplan = configuration.management_os.netplan or configuration.os.netplan
     image = configuration.image
-    return netplan is None and image is not None and image_name(image) is None
-
-
-def _not_embedded(url: str, why: str) -> TridentError:
-    return TridentError(
-        Kind.INVALID_INPUT,
-        "image-not-embedded",
-        f"image.url is {url}, but {why}",
-        hint=f"embed it with --image NAME.cosi and set image.url: {layout.image_url('NAME.cosi')}",
-    )
+    return netplan is None and image is not None and images.name(image) is None
 
 
 def _twice(one: Configuration) -> TridentError:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from agent.linux.run import find, run
+from agent.medium import layout
+from agent.medium.description import Description
+from agent.medium.menu import Menu
 from iso_builder import loaders
 from iso_builder.cli import main
-from iso_builder.medium import build, filesystem, layout
-from iso_builder.medium.description import Description
-from iso_builder.medium.menu import Menu
+from iso_builder.medium import build, filesystem
 from tests.kit.tools import unavailable
 from tests.unit.cosi.images import cosi_bytes
 

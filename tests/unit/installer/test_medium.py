@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from agent.api.errors import TridentError
+from agent.medium import layout, overlay
 from installer import medium
 from installer.cmdline import BootParameters
 from installer.shelves import Shelf
-from iso_builder.medium import layout, overlay
-from tests.unit.iso_builder.medium.samples import configuration
+from tests.kit.medium import configuration
 
 
 @pytest.fixture(name="root")

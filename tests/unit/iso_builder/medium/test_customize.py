@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from agent.api.errors import TridentError
+from agent.medium import layout
+from agent.medium.menu import CONSOLES
 from iso_builder.cli import main
-from iso_builder.medium import customize, filesystem, layout
+from iso_builder.medium import customize, filesystem
 from iso_builder.medium.customize import Order
 from iso_builder.medium.embed import Configuration
-from iso_builder.medium.menu import CONSOLES
-from tests.unit.iso_builder.medium.samples import configuration, image_of, medium
+from tests.kit.medium import configuration, image_of, medium
 
 DIGEST = "0" * 96
 

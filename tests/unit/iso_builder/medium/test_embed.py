@@ -8,9 +8,10 @@ import pytest
 
 from agent.api.errors import TridentError
 from agent.cosi.source import FileSource
-from iso_builder.medium import embed, layout
+from agent.medium import layout
+from iso_builder.medium import embed
 from iso_builder.medium.embed import Configuration
-from tests.unit.iso_builder.medium.samples import IMAGE, configuration, cosi, image_of
+from tests.kit.medium import IMAGE, configuration, cosi, image_of
 
 
 def refusal(path: Path, digests: dict[str, str]) -> TridentError:

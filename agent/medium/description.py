@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from iso_builder.medium.menu import Menu
+from agent.medium.menu import Menu
 
 
 class Description(BaseModel):

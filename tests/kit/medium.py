@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.api import yamltext
-from iso_builder.medium import build, filesystem, layout
-from iso_builder.medium.description import Description
+from agent.medium import layout
+from agent.medium.description import Description
+from agent.medium.menu import Menu
+from iso_builder.medium import build, filesystem
 from iso_builder.medium.filesystem import Entry
-from iso_builder.medium.menu import Menu
 from tests.unit.cosi.images import cosi_bytes
 
 LABEL = "TRIDENT_0123456789AB"

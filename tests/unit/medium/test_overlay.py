@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.api.errors import TridentError
-from iso_builder.medium import overlay
+from agent.medium import overlay
 
 NAMES = st.from_regex(r"[a-z]{1,20}(/[a-z]{1,20}\.yaml)?", fullmatch=True)
 

@@ -8,21 +8,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from agent.api.errors import Kind, TridentError
-from iso_builder.medium import layout
+from agent.medium import layout
 
 CONSOLES: Final = ("console=tty0", "console=ttyS0,115200n8")
 _ARGUMENT: Final = re.compile(r"[A-Za-z0-9_.,:/=@%+\[\]~*?-]+")
 _COMMAND_LINE_BYTES: Final = 1800
 """What x86 kernels take is 2047; the loaders add to it."""
-_LOCAL_LOADERS: Final = ("/EFI/BOOT/BOOTX64.EFI", "/EFI/AZLA/BOOTX64.EFI", "/EFI/AZLB/BOOTX64.EFI")
 MARKER: Final = "EFI/BOOT/TRIDENT.ID"
 """A file of the EFI boot image: a disk that has it is a medium of ours, and nothing to boot."""
+
+
+class Local(StrEnum):
+    """Whose loader on the local disk comes first: that of an A/B volume, or the fallback."""
+
+    ANY = "any"
+    A = "volume-a"
+    B = "volume-b"
 
 
 class Menu(BaseModel):
@@ -37,6 +45,8 @@ class Menu(BaseModel):
     unattended: bool = False
     """The installation starts by itself when the countdown ends."""
     countdown_s: int = Field(default=10, ge=1, le=3600)
+    local: Local | None = None
+    """The local disk boots when the countdown ends: the machine is installed."""
 
     @field_validator("arguments")
     @classmethod
@@ -46,12 +56,38 @@ class Menu(BaseModel):
                 raise ValueError(f"{word!r} cannot be passed through a boot loader")
         return words
 
+    @property
+    def default(self) -> str:
+        """The entry that is chosen already: `install`, `attended` or `local`."""
+        if self.local is not None:
+            return "local"
+        return "install" if self.unattended else "attended"
+
+    @property
+    def counts_down(self) -> bool:
+        """Whether that entry starts by itself."""
+        return self.unattended or self.local is not None
+
     def command_line(self, *words: str) -> str:
         """The kernel command line of an entry with these words of its own."""
         return " ".join((f"trident.medium={self.label}", *words, *self.arguments))
 
 
-def chosen(*, label: str, arguments: Sequence[str], unattended: bool, countdown_s: int) -> Menu:
+_FALLBACK: Final = "/EFI/BOOT/BOOTX64.EFI"
+_VOLUME_LOADERS: Final = {
+    Local.A: "/EFI/AZLA/BOOTX64.EFI",
+    Local.B: "/EFI/AZLB/BOOTX64.EFI",
+}
+
+
+def chosen(
+    *,
+    label: str,
+    arguments: Sequence[str],
+    unattended: bool,
+    countdown_s: int,
+    local: Local | None = None,
+) -> Menu:
     """A menu of what an operator gave. Raises kernel-argument."""
     try:
         return Menu(
@@ -59,6 +95,7 @@ def chosen(*, label: str, arguments: Sequence[str], unattended: bool, countdown_
             arguments=tuple(arguments),
             unattended=unattended,
             countdown_s=countdown_s,
+            local=local,
         )
     except ValidationError as error:
         raise TridentError(
@@ -108,8 +145,8 @@ def grub(menu: Menu) -> str:
     """GRUB's menu. The local disk is that of another loader than the medium's own."""
     lines = [
         f"search --no-floppy --set=root --label {menu.label}",
-        f"set default={'install' if menu.unattended else 'attended'}",
-        *([f"set timeout={menu.countdown_s}"] if menu.unattended else []),
+        f"set default={menu.default}",
+        *([f"set timeout={menu.countdown_s}"] if menu.counts_down else []),
         "set pager=0",
     ]
     for entry in _ENTRIES:
@@ -121,7 +158,7 @@ def grub(menu: Menu) -> str:
             "}",
         ]
     lines += [_grub_entry(_LOCAL)]
-    for loader in _LOCAL_LOADERS:
+    for loader in _local_loaders(menu.local):
         lines += [
             "  for disk in (hd*,gpt*); do",
             f"    if [ -f ${{disk}}{loader} -a ! -f ${{disk}}/{MARKER} ]; then",
@@ -131,6 +168,12 @@ def grub(menu: Menu) -> str:
             "  done",
         ]
     return "\n".join([*lines, "  exit", "}", ""])
+
+
+def _local_loaders(local: Local | None) -> Sequence[str]:
+    usual = (_FALLBACK, *_VOLUME_LOADERS.values())
+    first = _VOLUME_LOADERS.get(local) if local is not None else None
+    return usual if first is None else (first, *(one for one in usual if one != first))
 
 
 def grub_redirection(label: str) -> str:
@@ -144,24 +187,28 @@ def grub_redirection(label: str) -> str:
 
 def isolinux(menu: Menu) -> str:
     """isolinux's menu, on screen and serial line. Its countdown is in tenths of a second."""
-    default = "install" if menu.unattended else "attended"
     lines = [
         "SERIAL 0 115200",
         "UI menu.c32",
         "MENU TITLE Trident installation medium",
-        f"DEFAULT {default}",
-        *([f"TIMEOUT {10 * menu.countdown_s}"] if menu.unattended else []),
+        f"DEFAULT {menu.default}",
+        *([f"TIMEOUT {10 * menu.countdown_s}"] if menu.counts_down else []),
         "PROMPT 0",
     ]
     for entry in _ENTRIES:
         lines += [
             *_isolinux_entry(entry),
-            *(["  MENU DEFAULT"] if entry.name == default else []),
+            *_marked(entry, menu),
             f"  LINUX /{layout.KERNEL}",
             f"  INITRD /{layout.INITRD}",
             f"  APPEND {menu.command_line(*entry.words)}",
         ]
-    return "\n".join([*lines, *_isolinux_entry(_LOCAL), "  LOCALBOOT -1", ""])
+    local = [*_isolinux_entry(_LOCAL), *_marked(_LOCAL, menu), "  LOCALBOOT -1"]
+    return "\n".join([*lines, *local, ""])
+
+
+def _marked(entry: _Entry, menu: Menu) -> list[str]:
+    return ["  MENU DEFAULT"] if entry.name == menu.default else []
 
 
 def _grub_entry(entry: _Entry) -> str:

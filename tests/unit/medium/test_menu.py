@@ -5,8 +5,8 @@ import re
 import pytest
 
 from agent.api.errors import TridentError
-from iso_builder.medium import layout, menu
-from iso_builder.medium.menu import Menu
+from agent.medium import layout, menu
+from agent.medium.menu import Menu
 
 LABEL = "TRIDENT_0123456789AB"
 ATTENDED = Menu(label=LABEL)

@@ -1,0 +1,1 @@
+"""Installation media of single machines, made of one image while they are read."""
