@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import requests
 
 from agent.api.errors import Kind, TridentError
 
+UNREACHABLE = "boot-server-unreachable"
+"""The code of the error that says that no boot server answered."""
+NOT_GRANTED = "reinstall-not-granted"
+"""The code of the error that says that the machine is installed, as the boot server knows."""
+_REINSTALL = "Trident-Reinstall"
 RETRY_FOR_S = 600.0
 _CONNECT_S, _READ_S = 5.0, 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
 _LARGEST_BYTES = 1 << 20
 _HEALING = frozenset({404, 408, 425, 429, 500, 502, 503, 504})
 """404 heals too: an operator may be declaring the machine this minute."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A Host Configuration, and whether an operator wants the machine to be installed again."""
+
+    text: str
+    reinstall: bool = False
 
 
 def configuration(
@@ -28,23 +42,26 @@ def configuration(
     retry_for_s: float = RETRY_FOR_S,
     pause: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None],
-) -> str:
+) -> Answer:
     """The YAML text of this machine's Host Configuration.
 
     `tell` gets one line for each attempt that failed and will be repeated.
-    Raises initialization/query-for-updates: refused, or not had within `retry_for_s` seconds.
+    Raises initialization/query-for-updates: refused, or not had within `retry_for_s` seconds;
+    boot-server-unreachable: nothing answered in that time; reinstall-not-granted.
     """
     url = f"{server}/v1/hosts/{mac}/config"
     deadline = time.monotonic() + retry_for_s
     for wait_s in _pauses():
         answer = _get(url)
         if isinstance(answer, requests.Response) and answer.status_code == 200:
-            return _text(answer)
+            return Answer(_text(answer), answer.headers.get(_REINSTALL) == "granted")
         problem = _problem(answer)
         if isinstance(answer, requests.Response) and answer.status_code not in _HEALING:
             raise _refused(url, answer.status_code, problem, _field(answer, "hint"))
         if time.monotonic() + wait_s > deadline:
-            raise _unavailable(url, mac, problem, retry_for_s)
+            answers = isinstance(answer, requests.Response)
+            code = "query-for-updates" if answers else UNREACHABLE
+            raise _unavailable(code, url, mac, problem, retry_for_s)
         tell(f"no Host Configuration yet ({problem}); next try in {wait_s:g} s")
         pause(wait_s)
     raise AssertionError("the pauses never end")
@@ -114,16 +131,16 @@ def _field(answer: requests.Response, name: str) -> str | None:
 def _refused(url: str, status: int, problem: str, hint: str | None) -> TridentError:
     return TridentError(
         Kind.INITIALIZATION,
-        "query-for-updates",
+        NOT_GRANTED if status == 409 else "query-for-updates",
         f"the boot server refused the Host Configuration ({status}): {problem}",
         hint=hint or f"look at {url.removesuffix('/config')} on the boot server",
     )
 
 
-def _unavailable(url: str, mac: str, problem: str, retry_for_s: float) -> TridentError:
+def _unavailable(code: str, url: str, mac: str, problem: str, retry_for_s: float) -> TridentError:
     return TridentError(
         Kind.INITIALIZATION,
-        "query-for-updates",
+        code,
         f"no Host Configuration from {url} within {retry_for_s:g} s: {problem}",
         hint=f"start the boot server, or declare {mac} with `trident-bootserver hosts add`",
     )

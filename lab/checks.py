@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lab import scenario
 from lab.console import Answer
@@ -55,6 +55,22 @@ def state(wanted: scenario.State, record: HostRecord | None) -> str | None:
     """The machine's state at the server."""
     seen = record.state if record else None
     return None if seen == wanted.equals else f"the state is {seen}, not {wanted.equals}"
+
+
+def served_medium(
+    wanted: scenario.ServedMedium, record: HostRecord | None, digest: Callable[[str], str]
+) -> str | None:
+    """The announced medium, against what `digest` finds behind its URL."""
+    if record is None or record.iso is None:
+        return "the server announces no medium"
+    if record.iso.problem is not None:
+        return f"the server serves no medium: {record.iso.problem}"
+    if record.iso.installs is not wanted.installs:
+        return f"the medium {'installs' if record.iso.installs else 'boots the disk'}"
+    found = digest(record.iso.url)
+    if found != record.iso.sha384:
+        return f"what is served has the SHA-384 {found}, announced was {record.iso.sha384}"
+    return None
 
 
 def last_error(wanted: scenario.LastError, record: HostRecord | None) -> str | None:

@@ -8,6 +8,7 @@ import yaml
 
 from agent.linux.run import run
 from lab import artifacts, qemu, scenario
+from lab.server import BASE_URL
 from lab.session import Bench, Session
 
 _STICK_KIB = 8192
@@ -19,6 +20,26 @@ def image(home: Path) -> Path:
     return home / "medium.iso"
 
 
+def base(folder: Path) -> Path:
+    """Where the medium will be that the boot server makes every machine's own of."""
+    return folder / "medium.iso"
+
+
+def from_server(spec: scenario.Machine) -> bool:
+    """Whether the machine's drive reads what the boot server makes."""
+    return spec.medium is not None and spec.medium.source is scenario.MediumFrom.SERVER
+
+
+def inserted(spec: scenario.Machine, home: Path) -> qemu.Medium | None:
+    """What QEMU is told of the machine's medium, if it has one."""
+    if spec.medium is None:
+        return None
+    if from_server(spec):
+        name = spec.mac.replace(":", "-")
+        return qemu.Medium(f"{BASE_URL}/iso/{name}.iso", spec.medium.bus)
+    return qemu.Medium(image(home), spec.medium.bus)
+
+
 def stick(spec: scenario.Medium | None, home: Path) -> tuple[qemu.Disk, ...]:
     """The stick with the Host Configuration, if there is to be one."""
     if spec is None or spec.configuration is not scenario.MediumConfiguration.STICK:
@@ -27,16 +48,21 @@ def stick(spec: scenario.Medium | None, home: Path) -> tuple[qemu.Disk, ...]:
 
 
 def create(session: Session, bench: Bench, home: Path) -> None:
-    """Make the medium of a machine, and its stick. Images come from the served folder."""
+    """Make the medium of a machine, and its stick. Images come from the served folder.
+
+    The boot server's own medium is made once, for the first machine that reads it.
+    """
     spec = bench.spec.medium
     if spec is None:
+        return
+    if from_server(bench.spec):
+        if not base(home.parent).exists():
+            artifacts.iso(*_build(session, spec, base(home.parent)))
         return
     configuration = home / "medium.yaml"
     content = session.host_configuration(bench.spec, bench.spec.host_configuration)
     configuration.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    words = ["iso", "--output", str(image(home)), *spec.options]
-    for name in spec.images:
-        words += ["--image", str(session.files / f"{name}.cosi")]
+    words = _build(session, spec, image(home))
     if spec.configuration is scenario.MediumConfiguration.EMBEDDED:
         words += ["--config", str(configuration)]
     artifacts.iso(*words)
@@ -45,6 +71,13 @@ def create(session: Session, bench: Bench, home: Path) -> None:
         artifacts.iso("customize", target, "--output", target, "--config", str(configuration))
     if spec.configuration is scenario.MediumConfiguration.STICK:
         _write_stick(home / "stick.raw", configuration)
+
+
+def _build(session: Session, spec: scenario.Medium, target: Path) -> list[str]:
+    words = ["iso", "--output", str(target), *spec.options]
+    for name in spec.images:
+        words += ["--image", str(session.files / f"{name}.cosi")]
+    return words
 
 
 def _write_stick(target: Path, configuration: Path) -> None:

@@ -64,6 +64,11 @@ _LAST_PORT = 5
 _TRANSLATED_MIB = 64
 
 
+_READ_AHEAD_BYTES = 1 << 20
+"""What QEMU asks of an HTTP server at least, a multiple of 512."""
+_HTTP_TIMEOUT_S = 60
+
+
 @dataclass(frozen=True)
 class Disk:
     """One disk: `image` is a file on the host, raw or qcow2."""
@@ -79,9 +84,9 @@ class Disk:
 
 @dataclass(frozen=True)
 class Medium:
-    """An installation medium: `image` is an ISO file on the host, and is only read."""
+    """An installation medium: `image` is an ISO file on the host, or its URL; it is only read."""
 
-    image: Path
+    image: Path | str
     bus: MediumBus = MediumBus.CD
 
 
@@ -225,9 +230,18 @@ def _medium(hardware: Hardware) -> list[str]:
         return []
     kind = "media=cdrom" if medium.bus is MediumBus.CD else "media=disk"
     return [
-        "-drive", f"if=none,id=medium,{kind},format=raw,readonly=on,file={medium.image}",
+        "-drive", f"if=none,id=medium,{kind},format=raw,readonly=on,{_medium_file(medium)}",
         "-device", _medium_device(medium) + _boot_index(hardware, BootFirst.MEDIUM, 0),
     ]  # fmt: skip
+
+
+def _medium_file(medium: Medium) -> str:
+    if isinstance(medium.image, Path):
+        return f"file={medium.image}"
+    return (
+        f"file.driver=http,file.url={medium.image},"
+        f"file.readahead={_READ_AHEAD_BYTES},file.timeout={_HTTP_TIMEOUT_S}"
+    )
 
 
 def _medium_device(medium: Medium) -> str:

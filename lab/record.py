@@ -43,6 +43,15 @@ class Progress(_Model):
         return self.done_bytes / self.total_bytes if self.total_bytes else 0.0
 
 
+class Iso(_Model):
+    """The machine's installation medium as the boot server serves it, or why there is none."""
+
+    url: str
+    installs: bool = False
+    sha384: str | None = None
+    problem: str | None = None
+
+
 class HostRecord(_Model):
     """A machine as the boot server knows it."""
 
@@ -55,6 +64,7 @@ class HostRecord(_Model):
     last_error: dict[str, Any] | None = None
     host_status: str | None = None
     progress: Progress | None = None
+    iso: Iso | None = None
     timeline: tuple[Event, ...] = ()
 
 

@@ -190,11 +190,22 @@ class MediumConfiguration(StrEnum):
     NONE = "none"
 
 
+class MediumFrom(StrEnum):
+    """Where the machine's drive reads its medium."""
+
+    FILE = "file"
+    """A file on the host that is made for this machine."""
+    SERVER = "server"
+    """The boot server's `/iso/<mac>.iso`, over HTTP, as a service processor does."""
+
+
 class Medium(Model):
     """An installation medium in a machine, made by `trident-iso iso`."""
 
     bus: MediumBus = Field(default=MediumBus.CD, alias="as")
+    source: MediumFrom = Field(default=MediumFrom.FILE, alias="from")
     configuration: MediumConfiguration = MediumConfiguration.EMBEDDED
+    """Of a medium of the boot server it is always the server that says what it is."""
     images: tuple[str, ...] = ()
     """Embedded images; their `${NAME.url}` is then the place on the medium."""
     options: tuple[str, ...] = ()
@@ -407,6 +418,7 @@ class Step(OneOf):
     disk_unchanged: CheckDisk | None = None
     network_first: OnMachine | None = None
     """Move the network entries to the front of the firmware's BootOrder (machine off)."""
+    served_medium: ServedMedium | None = None
     record_cuts: RecordCuts | None = None
     each_cut: EachCut | None = None
     log_writes: LogWrites | None = None
@@ -472,6 +484,14 @@ class Started(Model):
     titles: tuple[Pattern, ...]
 
 
+class ServedMedium(Model):
+    """What the boot server serves as the machine's medium has the SHA-384 that it announces."""
+
+    machine: str | None = None
+    installs: bool
+    """Whether it must be one that installs, or one that boots the disk."""
+
+
 class State(Model):
     """The machine's state at the server."""
 
@@ -521,6 +541,13 @@ class Scenario(Model):
             raise ValueError(
                 f"media name unknown images: {', '.join(embedded - self.images.keys())}"
             )
+        made = {
+            one.medium.model_copy(update={"bus": MediumBus.CD})
+            for one in self.machines
+            if one.medium and one.medium.source is MediumFrom.SERVER
+        }
+        if len(made) > 1:
+            raise ValueError("media from the server are made of one: same images and options")
         for part in (*_all(self.steps), *self.expect):
             named = getattr(part.value, "machine", None)
             if named is not None and named not in names:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from agent.linux.run import Process, Result, run, spawn
-from lab import paths, waiting
+from lab import disks, paths, waiting
 from lab.errors import LabError, ScenarioFailed
 from lab.network import BRIDGE, SERVER_ADDRESS, SUBNET, Rack
 from lab.record import HostRecord
@@ -24,6 +24,7 @@ PORT = 8080
 BASE_URL = f"http://{SERVER_ADDRESS}:{PORT}"
 _START_LIMIT_S = 30.0
 _REQUEST_LIMIT_S = 20.0
+_DOWNLOAD_LIMIT_S = 600.0
 
 
 def settings(
@@ -122,6 +123,16 @@ class BootServer:
         """Run `trident-bootserver WORDS --config SETTINGS` in the rack; any exit status."""
         argv = [self._program, *words, "--config", str(self._settings)]
         return run(self._rack.inside(argv), ok=range(256))
+
+    def sha384(self, url: str) -> str:
+        """Of what is behind a URL of this server. Raises LabError."""
+        target = self._folder / "downloaded"
+        argv = ["curl", "-sSf", "-o", str(target), url]
+        try:
+            run(self._rack.inside(argv), timeout_s=_DOWNLOAD_LIMIT_S)
+            return disks.sha384(target)
+        finally:
+            target.unlink(missing_ok=True)
 
     def _healthy(self, process: Process) -> bool:
         if process.poll() is not None:

@@ -50,13 +50,14 @@ def session(
         name: extensions.build(spec, files / f"{name}.raw")
         for name, spec in wanted.extensions.items()
     }
+    served = any(media.from_server(spec) for spec in wanted.machines)
     configuration = server.settings(
         live,
         files,
         state,
         dhcp=wanted.server.dhcp,
         loader=wanted.server.loader,
-        more=wanted.server.settings,
+        more={**wanted.server.settings, **_medium(folder, served=served)},
     )
     with ExitStack() as stack:
         stack.enter_context(lock.virtual_machines())
@@ -91,6 +92,10 @@ def session(
         _declare_all(run)
         _hash_disks(run)
         yield run
+
+
+def _medium(folder: Path, *, served: bool) -> dict[str, str]:
+    return {"medium": str(media.base(folder))} if served else {}
 
 
 def _declare_all(run: Session) -> None:
@@ -136,7 +141,7 @@ def _bench(
             *media.stick(spec.medium, home),
         ),
         nics=(qemu.Nic(spec.mac, f"tap{number}", spec.nic),) if spec.nics else (),
-        medium=qemu.Medium(media.image(home), spec.medium.bus) if spec.medium else None,
+        medium=media.inserted(spec, home),
         boot_first=spec.boot_first,
         netboot_http=spec.netboot is scenario.Netboot.HTTP,
         caching=spec.caching,

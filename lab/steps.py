@@ -102,6 +102,15 @@ def _disk_unchanged(session: Session, value: scenario.CheckDisk) -> None:
         raise ScenarioFailed(f"{bench.spec.name}: {complaint}")
 
 
+def _served_medium(session: Session, value: scenario.ServedMedium) -> None:
+    bench = session.bench(value.machine)
+    complaint = checks.served_medium(
+        value, session.server.record(bench.spec.mac), session.server.sha384
+    )
+    if complaint is not None:
+        raise ScenarioFailed(f"{bench.spec.name}: {complaint}")
+
+
 VERBS: dict[str, Callable[[Session, Any], None]] = {
     "powerOn": _power_on,
     "powerOff": _power_off,
@@ -121,6 +130,7 @@ VERBS: dict[str, Callable[[Session, Any], None]] = {
     "snapshot": _snapshot,
     "diskUnchanged": _disk_unchanged,
     "networkFirst": _network_first,
+    "servedMedium": _served_medium,
     "recordCuts": cuts.record,
     "eachCut": lambda session, value: cuts.each(session, value, perform),
     "logWrites": replays.record,

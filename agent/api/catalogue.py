@@ -82,6 +82,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "`trident install` was run on a system that lives on a disk.",
             "Boot the servicing image. To install anyway, create `/override-trident-safety-check`.",
         ),
+        "boot-server-unreachable": Meaning(
+            "No boot server answered the servicing system.",
+            "Start it, or correct its address; check cables, addresses and firewalls.",
+        ),
         "configuration-ambiguous": Meaning(
             "Several Host Configurations of one medium are for this machine.",
             "Leave one of the files that the message names.",
@@ -111,6 +115,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The machine was booted from a medium that has no Host Configuration for it.",
             "Embed one, put one on a stick labelled TRIDENT-CFG, or name a boot server.",
         ),
+        "other-machine": Meaning(
+            "The machine was booted from a medium that a boot server made for another one.",
+            "Use the medium that has this machine's MAC address in its name.",
+        ),
         "parse-host-status": Meaning(
             "The Host Status in the datastore is not one that this version understands.",
             "Use the version of the agent that wrote it, or install the host anew.",
@@ -122,6 +130,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "read-cmdline": Meaning(
             "The kernel command line does not say enough to install from the network.",
             "Correct the kernel arguments that the boot server gives this machine.",
+        ),
+        "reinstall-not-granted": Meaning(
+            "The boot server knows that the machine is installed; nothing was touched.",
+            "Restart it without the medium, or grant it: `trident-bootserver hosts reinstall MAC`.",
         ),
     },
     Kind.INTERNAL: {

@@ -12,6 +12,9 @@ from bootserver.machines import list_machines, show_machine
 from bootserver.services import Services
 from bootserver.store import Note
 
+REINSTALL = "Trident-Reinstall"
+"""The header that tells a medium that this machine is to be installed again."""
+
 
 def blueprint(services: Services) -> Blueprint:
     """`/v1/hosts`, `/v1/hosts/<mac>` and `/v1/hosts/<mac>/config`."""
@@ -31,14 +34,18 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/v1/hosts/<mac_text>/config")
     def config(mac_text: str) -> Response:
-        text = _take_configuration(services, parse_mac(mac_text))
-        return Response(text, content_type="application/yaml")
+        text, granted = _take_configuration(services, parse_mac(mac_text))
+        headers = {REINSTALL: "granted"} if granted else {}
+        return Response(text, content_type="application/yaml", headers=headers)
 
     return routes
 
 
-def _take_configuration(services: Services, mac: str) -> str:
-    """The completed Host Configuration. Fetching it starts the install; looking does not."""
+def _take_configuration(services: Services, mac: str) -> tuple[str, bool]:
+    """The completed Host Configuration, and whether an operator granted a reinstall.
+
+    Fetching it starts the install; looking does not.
+    """
     host, record, granted = services.policy.known(mac)
     if host is None:
         hint = f"declare it: trident-bootserver hosts add {mac} --host-config FILE"
@@ -55,4 +62,4 @@ def _take_configuration(services: Services, mac: str) -> str:
     if not taken:
         hint = f"to install it again: trident-bootserver hosts reinstall {mac}"
         raise Refusal(409, f"{mac} is installed and no reinstall was asked for", hint)
-    return text
+    return text, granted

@@ -69,7 +69,7 @@ def fetch_from(server: ScriptedServer, retry_for_s: float = 60) -> tuple[str, li
     text = fetch.configuration(
         server.url, MAC, retry_for_s=retry_for_s, pause=lambda _: None, tell=told.append
     )
-    return text, told
+    return text.text, told
 
 
 def test_the_configuration_of_this_mac_is_fetched(server: ScriptedServer) -> None:
@@ -95,6 +95,7 @@ def test_a_refusal_is_final_and_keeps_the_servers_words(server: ScriptedServer) 
         fetch_from(server)
     assert "this machine is installed" in caught.value.message
     assert caught.value.hint == "trident-bootserver hosts reinstall"
+    assert caught.value.code == fetch.NOT_GRANTED
     assert len(server.paths) == 1
 
 
@@ -114,8 +115,9 @@ def test_giving_up_names_the_command_that_declares_the_machine(server: ScriptedS
 def test_a_server_that_is_down_is_named_as_such() -> None:
     with ScriptedServer() as stopped:
         url = stopped.url
-    with pytest.raises(TridentError, match="does not answer"):
+    with pytest.raises(TridentError, match="does not answer") as caught:
         fetch.configuration(url, MAC, retry_for_s=0, pause=lambda _: None, tell=lambda _: None)
+    assert caught.value.code == fetch.UNREACHABLE
 
 
 @pytest.mark.parametrize("body", [b"x" * ((1 << 20) + 1), b"\xff\xfe"])

@@ -7,6 +7,7 @@ import pytest
 from agent.api.errors import TridentError
 from installer import session
 from installer.cmdline import BootParameters
+from tests.kit.sysfs import interface
 
 MAC = "52:54:00:00:00:01"
 
@@ -40,8 +41,9 @@ def test_with_neither_nothing_is_installed(tmp_path: Path) -> None:
 def test_a_file_is_read_as_a_host_configuration(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("os: {hostname: node1}\n")
-    configuration = session.obtain(session.Source(file=path), tell=lambda _: None)
-    assert configuration.os.hostname == "node1"
+    taken = session.obtain(session.Source(file=path), tell=lambda _: None)
+    assert taken.configuration.os.hostname == "node1"
+    assert taken.text == path.read_bytes()
 
 
 def test_a_broken_file_is_refused_with_its_place(tmp_path: Path) -> None:
@@ -49,3 +51,16 @@ def test_a_broken_file_is_refused_with_its_place(tmp_path: Path) -> None:
     path.write_text("os:\n  hostnam: node1\n")
     with pytest.raises(TridentError, match="line 2"):
         session.obtain(session.Source(file=path), tell=lambda _: None)
+
+
+def test_a_medium_made_for_another_machine_is_told_from_its_own(tmp_path: Path) -> None:
+    nets = interface(tmp_path, MAC)
+    own = BootParameters("http://10.77.0.1:8080", MAC, "TRIDENT_1", reinstall=True)
+    source = session.choose(own, interfaces=nets)
+    assert source == session.Source(
+        server="http://10.77.0.1:8080", mac=MAC, medium="TRIDENT_1", reinstall=True
+    )
+    other = BootParameters("http://10.77.0.1:8080", "52:54:00:00:00:02", "TRIDENT_1")
+    with pytest.raises(TridentError) as caught:
+        session.choose(other, interfaces=nets)
+    assert caught.value.code == "other-machine"

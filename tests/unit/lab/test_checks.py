@@ -87,3 +87,16 @@ def test_the_firmware_started_these_entries_and_no_others():
     assert checks.started(scenario.Started(titles=("PXEv4", "^AZLA$")), titles) is None
     assert "PXEv4" in str(checks.started(scenario.Started(titles=("^AZLA$",)), titles))
     assert "nothing" in str(checks.started(scenario.Started(titles=("AZLA",)), ()))
+
+
+def test_a_served_medium_has_the_digest_that_was_announced() -> None:
+    wanted = scenario.ServedMedium(installs=True)
+    iso = {"url": "http://server/iso/x.iso", "installs": True, "sha384": "ab"}
+    record = HostRecord(mac="x", state="declared", declared=True, iso=iso)
+    assert checks.served_medium(wanted, record, lambda url: "ab") is None
+    assert "announced was ab" in str(checks.served_medium(wanted, record, lambda url: "cd"))
+    other = scenario.ServedMedium(installs=False)
+    assert checks.served_medium(other, record, lambda url: "ab") == "the medium installs"
+    refused = record.model_copy(update={"iso": record.iso.model_copy(update={"problem": "no"})})
+    assert "no" in str(checks.served_medium(wanted, refused, lambda url: "ab"))
+    assert checks.served_medium(wanted, None, lambda url: "ab") is not None

@@ -91,3 +91,11 @@ def test_every_kind_of_disk_carries_its_serial():
         hardware = replace(HARDWARE, disks=(qemu.Disk(Path("/d"), "SER", bus),))
         argv = qemu.command_line(hardware, WIRING, "tcg")
         assert sum(",serial=SER" in word for word in argv) == 1
+
+
+def test_a_medium_behind_a_url_is_read_over_http_and_never_written():
+    medium = qemu.Medium("http://10.77.0.1:8080/iso/52-54-00-00-00-01.iso")
+    argv = qemu.command_line(replace(HARDWARE, medium=medium), WIRING, "tcg")
+    drive = next(word for word in argv if "id=medium" in word)
+    assert "file.driver=http,file.url=http://10.77.0.1:8080/iso/52-54-00-00-00-01.iso," in drive
+    assert "readonly=on" in drive

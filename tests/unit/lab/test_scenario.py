@@ -65,3 +65,16 @@ def test_scenarios_are_named_after_what_they_try():
     kinds = {"pxe", "install", "update", "rollback", "commit", "power", "iso", "usb"}
     assert {path.stem.split("-")[0] for path in SCENARIOS} <= kinds
     assert all(scenario.NAME.match(path.stem) for path in SCENARIOS)
+
+
+def test_media_from_the_server_are_made_of_one() -> None:
+    served = {"from": "server", "options": ["--countdown", "3"]}
+    machines = [
+        {"name": "one", "mac": "52:54:00:00:00:01", "medium": served},
+        {"name": "two", "mac": "52:54:00:00:00:02", "medium": {**served, "as": "usb"}},
+    ]
+    common = {"description": "x", "steps": [{"powerOn": {}}], "expect": [{"console": {}}]}
+    scenario.Scenario.model_validate({**common, "machines": machines})
+    machines[1]["medium"] = {"from": "server"}
+    with pytest.raises(ValueError, match="media from the server are made of one"):
+        scenario.Scenario.model_validate({**common, "machines": machines})
