@@ -14,7 +14,7 @@ from pathlib import Path
 import agent
 from agent.api.errors import TridentError
 from agent.reporting import logs
-from installer import cmdline, medium, session
+from installer import cmdline, medium, provisions, session
 
 KERNEL_COMMAND_LINE = Path("/proc/cmdline")
 NOT_INSTALLED = 2
@@ -27,8 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parameters = cmdline.parse(KERNEL_COMMAND_LINE.read_text())
         if arguments.collect:
-            medium.collect(parameters, session.CONFIGURATION, _tell)
+            _collect(parameters)
         else:
+            provisions.trust_authorities()
             session.run(_source(arguments, parameters), _tell)
     except TridentError as error:
         _explain(error)
@@ -49,9 +50,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--collect",
         action="store_true",
-        help="only find this machine's Host Configuration on the medium and on sticks",
+        help="only put in place what the medium brings, and find this machine's Host Configuration "
+        "there and on sticks",
     )
     return parser
+
+
+def _collect(parameters: cmdline.BootParameters) -> None:
+    """What the medium brings; its Host Configuration too, unless a boot server has it."""
+    if parameters.medium is not None:
+        medium.bring(_tell)
+    if parameters.server is None:
+        medium.collect(parameters, session.CONFIGURATION, _tell)
 
 
 def _source(arguments: argparse.Namespace, parameters: cmdline.BootParameters) -> session.Source:

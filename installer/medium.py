@@ -14,8 +14,10 @@ from agent.api import load
 from agent.api.errors import Kind, TridentError, context
 from agent.check import findings, validate
 from agent.linux import block, eject, files, mounts
-from installer import network, receipt, shelves
+from agent.medium import provisions as names_on_medium
+from installer import network, provisions, receipt, shelves
 from installer.cmdline import BootParameters
+from installer.provisions import Live
 from installer.shelves import Found, Shelf
 
 MOUNT_POINT = Path("/run/trident/medium")
@@ -36,6 +38,16 @@ def collect(parameters: BootParameters, keep: Path, tell: Callable[[str], None])
     keep.parent.mkdir(parents=True, exist_ok=True)
     files.write(keep, found.text, mode=0o600)
     tell(f"the Host Configuration is {found.place}")
+
+
+def bring(tell: Callable[[str], None], root: Path = MOUNT_POINT, live: Live | None = None) -> None:
+    """Put in place what the medium brings for the live system.
+
+    Raises medium-unreadable, provisions-not-placed, servicing/command-failed.
+    """
+    area = root / _OVERLAY
+    later = _members(area) if area.exists() else {}
+    provisions.put([later, _built_in(root)], tell, live or Live())
 
 
 def accepted(
@@ -115,14 +127,33 @@ def _sticks() -> Iterator[Shelf]:
                     yield Shelf(f"the stick {device.path}", in_folder(root))
 
 
+def _built_in(root: Path) -> dict[str, bytes]:
+    """The provisions that the medium was built with."""
+    single = (names_on_medium.SCRIPT, names_on_medium.NETWORK, names_on_medium.AUTHORITY)
+    paths = [*(root / name for name in single), *(root / names_on_medium.FILES).glob("*")]
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in paths if path.is_file()
+    }
+
+
 def _in_archive(area: Path) -> dict[str, bytes]:
+    prefix = f"{_FOLDER}/"
+    return {
+        name.removeprefix(prefix): data
+        for name, data in _members(area).items()
+        if name.startswith(prefix) and not names_on_medium.is_provision(name)
+    }
+
+
+def _members(area: Path) -> dict[str, bytes]:
+    """The files in the reserved area, by their whole names. Raises medium-unreadable."""
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(area, mode="r:") as archive:
             for member in archive:
                 stream = archive.extractfile(member)
-                if stream is not None and member.name.startswith(f"{_FOLDER}/"):
-                    found[member.name.removeprefix(f"{_FOLDER}/")] = stream.read()
+                if stream is not None:
+                    found[member.name] = stream.read()
     except (tarfile.ReadError, OSError) as error:
         raise TridentError(
             Kind.INITIALIZATION,

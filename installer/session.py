@@ -17,7 +17,7 @@ from agent.api.errors import Kind, TridentError, context
 from agent.api.hostconfig import HostConfiguration
 from agent.linux import efivars, files
 from agent.servicing import install, reboot
-from installer import fetch, medium, network, receipt
+from installer import fetch, medium, network, provisions, receipt
 from installer.cmdline import BootParameters
 from installer.console import ProgressLines
 
@@ -100,6 +100,7 @@ def run(source: Source, tell: Tell) -> None:
     """
     try:
         taken = obtain(source, tell)
+        provisions.run_script(tell)
     except TridentError as error:
         report(source, error, tell)
         raise

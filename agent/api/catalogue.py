@@ -123,6 +123,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The Host Status in the datastore is not one that this version understands.",
             "Use the version of the agent that wrote it, or install the host anew.",
         ),
+        "provisions-not-placed": Meaning(
+            "What the medium brings for the live system could not be written there.",
+            "Correct the paths of the files (`trident-iso customize --show`); give more memory.",
+        ),
         "query-for-updates": Meaning(
             "The boot server did not hand out a Host Configuration.",
             "The message holds its answer; `trident-bootserver hosts show MAC` says more.",
@@ -134,6 +138,9 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "reinstall-not-granted": Meaning(
             "The boot server knows that the machine is installed; nothing was touched.",
             "Restart it without the medium, or grant it: `trident-bootserver hosts reinstall MAC`.",
+        ),
+        "run-pre-install-script": Meaning(
+            "The script that the medium brought failed; nothing was installed or written.", _SCRIPT
         ),
     },
     Kind.INTERNAL: {
@@ -159,6 +166,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "allowed-operations-in-host-configuration": Meaning(
             "The document has the key `allowedOperations`, which is no part of it.",
             "Remove the key; use `--allowed-operations` on the command line.",
+        ),
+        "certificate-authority": Meaning(
+            "What is given as `--ca` holds no certificates of authorities.",
+            "Give them in PEM form.",
         ),
         "clean-install-on-provisioned-host": Meaning(
             "`trident install` was run on a host that is installed already.",
@@ -257,6 +268,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "kernel-unreadable": Meaning(
             "A kernel package does not hold a kernel as expected.", "Choose a Debian kernel."
         ),
+        "live-file": Meaning(
+            "A file for the live system is not named as it must be.",
+            "Write FILE:/PATH or FILE:/PATH:MODE.",
+        ),
         "load-cosi": Meaning(
             "The image cannot be reached, read or trusted.",
             "Check `image.url` and `image.sha384`, and that the server answers range requests.",
@@ -291,6 +306,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The configuration expects a file system that the image does not hold.",
             "Correct the mount point, or give the file system `source: new`.",
         ),
+        "network-settings": Meaning(
+            "What is given as `--network` is no netplan file.",
+            "Write netplan version 2, with `network:` at the top.",
+        ),
         "no-placeholder": Meaning(
             "The ISO image has no placeholder for this path.",
             "List what it has: `trident-iso patch ISO`.",
@@ -314,6 +333,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "parse-host-configuration": Meaning(
             "The document is not YAML, or does not have the form of a Host Configuration.",
             "Correct what the message lists; `trident schema` helps editors to complete it.",
+        ),
+        "pre-install-script": Meaning(
+            "What is given as `--pre-install` cannot be run.",
+            "Name its interpreter in the first line, as in #!/bin/sh.",
         ),
         "read-input-file": Meaning(
             "A file named on the command line or in a document cannot be read.",

@@ -22,6 +22,8 @@ class Description(BaseModel):
     menu: Menu
     images: dict[str, str] = {}
     configurations: tuple[str, ...] = ()
+    provisions: tuple[str, ...] = ()
+    """What it brings for the live system, for people."""
 
     def dump(self) -> bytes:
         """As JSON, ending in a newline."""

@@ -120,7 +120,7 @@ _ENTRIES: Final = (
     _Entry("install", "i", "Install this machine from its Host Configuration"),
     _Entry("again", "a", "Install this machine again", ("trident.reinstall",)),
     _Entry("attended", "h", "Install by hand", ("trident.attended",)),
-    _Entry("shell", "s", "Start a shell", ("trident.shell",)),
+    _Entry("shell", "s", "Start a shell", ("trident.shell", "trident.attended")),
 )
 _LOCAL: Final = _Entry("local", "l", "Boot from the local disk")
 

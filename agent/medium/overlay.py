@@ -18,7 +18,7 @@ _END_BYTES = 2 * tarfile.BLOCKSIZE
 def encode(files: Mapping[str, bytes], capacity: int) -> bytes:
     """The whole area with these files in it. Raises overlay-too-large with both sizes."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, data in sorted(files.items()):
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), 0o600

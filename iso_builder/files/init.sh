@@ -197,6 +197,7 @@ get_rootfs() {
     url=$(argument trident.rootfs)
     if [ -n "$label" ]; then
         from_medium "$label" || return 1
+        ! has_word trident.netplan || return 0
         has_word trident.server || has_word trident.dhcp || return 0
         connect_patiently true
         return

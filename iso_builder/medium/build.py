@@ -15,8 +15,9 @@ from uuid import UUID, uuid5
 
 import agent
 from agent.cosi.source import FileSource
-from agent.medium import layout, menu
+from agent.medium import layout, menu, provisions
 from agent.medium.description import Description
+from agent.medium.provisions import NOTHING, Provisions
 from iso_builder import cache, loaders
 from iso_builder import live as servicing
 from iso_builder.medium import efi, embed, filesystem, hybrid, mapping
@@ -45,6 +46,8 @@ class Order:
     countdown_s: int = 10
     unattended: bool = False
     """Count down although nothing is embedded."""
+    provisions: Provisions = NOTHING
+    """What the medium brings for the live system."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def build(order: Order, target: Path) -> Description:
         target.parent.mkdir(parents=True, exist_ok=True)
         with cache.scratch() as scratch:
             loaders.collect(loaders.MEDIUM, scratch)
-            content = Content(description, checked.texts, order.images, source)
+            texts = {**checked.texts, **order.provisions.on_medium()}
+            content = Content(description, texts, order.images, source)
             assemble(content, scratch, unfinished)
         mapping.forget(target)
         unfinished.replace(target)
@@ -109,6 +113,14 @@ def server_argument(url: str | None) -> tuple[str, ...]:
     return () if url is None else (f"trident.server={url.rstrip('/')}",)
 
 
+def network_arguments(checked: embed.Checked, brought: Provisions) -> Iterator[str]:
+    """The kernel arguments that say who brings up the network."""
+    if brought.network is not None:
+        yield provisions.OWN_NETWORK
+    elif checked.needs_address:
+        yield "trident.dhcp"
+
+
 def has_server(arguments: Sequence[str]) -> bool:
     """Whether these kernel arguments name a boot server."""
     return any(word.startswith("trident.server=") for word in arguments)
@@ -117,10 +129,13 @@ def has_server(arguments: Sequence[str]) -> bool:
 def _describe(
     order: Order, digests: Mapping[str, str], checked: embed.Checked, source: Path
 ) -> Description:
-    arguments = (*(["trident.dhcp"] if checked.needs_address else []), *order.arguments)
+    own = [*network_arguments(checked, order.provisions)]
+    arguments = (*own, *order.arguments)
+    brought = order.provisions.on_medium()
     unattended = order.unattended or bool(checked.texts) or has_server(arguments)
     digest = hashlib.sha256((source / "manifest.json").read_bytes())
-    for part in (*sorted(digests.items()), *sorted(checked.texts.items()), arguments, unattended):
+    embedded = sorted({**checked.texts, **brought}.items())
+    for part in (*sorted(digests.items()), *embedded, arguments, unattended):
         digest.update(repr(part).encode())
     chosen = menu.chosen(
         label=layout.LABEL_PREFIX + digest.hexdigest()[:_LABEL_DIGITS].upper(),
@@ -133,6 +148,7 @@ def _describe(
         menu=chosen,
         images=dict(digests),
         configurations=tuple(sorted(checked.texts)),
+        provisions=tuple(": ".join(one) for one in order.provisions.describe()),
     )
 
 

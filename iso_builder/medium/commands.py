@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,12 @@ from agent.api import load
 from agent.api.errors import Kind, TridentError
 from agent.medium import overlay_map
 from agent.medium.menu import CONSOLES
+from agent.medium.provisions import found, is_provision
 from agent.medium.state import State
 from iso_builder import live_options
-from iso_builder.medium import build, customize, embed, mapping, placeholder
+from iso_builder.medium import build, customize, embed, mapping, placeholder, provisions
 
+_STANDARD_OUTPUT = Path("-")
 _SERVER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 
 
@@ -37,7 +40,13 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
     change = commands.add_parser("customize", help="show or change what a medium was told")
     change.add_argument("iso", type=Path, metavar="ISO")
-    change.add_argument("-o", "--output", type=Path, metavar="FILE", help="may be ISO itself")
+    change.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="may be ISO itself, or - for standard output",
+    )
     change.add_argument("--reset", action="store_true", help="give back the medium as it was built")
     change.add_argument("--show", action="store_true", help="print what the medium was told")
     _add_content(change)
@@ -70,6 +79,7 @@ def _add_content(command: argparse.ArgumentParser) -> None:
         metavar=("MACHINE", "FILE"),
         help="Host Configuration of the machine with this MAC address, serial number or UUID",
     )
+    provisions.add_options(command)
     command.add_argument("--server", type=_server, metavar="URL", help="address of a boot server")
     command.add_argument(
         "--kernel-arg", action="append", default=[], metavar="WORD", help="one kernel argument"
@@ -87,6 +97,7 @@ def _iso(arguments: argparse.Namespace) -> None:
         arguments=_arguments(arguments),
         countdown_s=10 if arguments.countdown is None else arguments.countdown,
         unattended=arguments.unattended,
+        provisions=provisions.read(arguments),
     )
     started = time.monotonic()
     description = build.build(order, arguments.output)
@@ -100,6 +111,7 @@ def _customize(arguments: argparse.Namespace) -> None:
         configurations=tuple(_configurations(arguments)),
         arguments=_arguments(arguments),
         countdown_s=arguments.countdown,
+        provisions=provisions.read(arguments),
     )
     changes = order != customize.Order()
     if arguments.show or not (changes or arguments.reset):
@@ -107,14 +119,17 @@ def _customize(arguments: argparse.Namespace) -> None:
         return
     if changes and arguments.reset:
         raise _usage("--reset gives back what was built and takes no changes")
-    target = _output(arguments)
+    output = _output(arguments)
+    streams = output == _STANDARD_OUTPUT
+    target = sys.stdout.buffer if streams else output
     started = time.monotonic()
     if arguments.reset:
         state = customize.reset(arguments.iso, target)
     else:
         state = customize.customize(arguments.iso, order, target)
-    print("\n".join(describe(state)))
-    print(f"{target}: written in {time.monotonic() - started:.1f} s")
+    said = sys.stderr if streams else sys.stdout
+    print("\n".join(describe(state)), file=said)
+    print(f"{output}: written in {time.monotonic() - started:.1f} s", file=said)
 
 
 def _map(arguments: argparse.Namespace) -> None:
@@ -140,7 +155,8 @@ def _patch(arguments: argparse.Namespace) -> None:
 def describe(state: State) -> Iterator[str]:
     """What `--show` prints."""
     menu, built = state.menu, state.built
-    later = sorted(state.files)
+    brought = found(state.files)
+    later = sorted(name for name in state.files if not is_provision(name))
     words = [word for word in menu.arguments if word not in CONSOLES]
     yield f"label          {menu.label}"
     yield f"built by       {built.builder}"
@@ -151,6 +167,10 @@ def describe(state: State) -> Iterator[str]:
         yield f"image          {name} (sha384 {digest})"
     for name in sorted({*built.configurations, *later}):
         yield f"configuration  {name}{' (embedded later)' if name in later else ''}"
+    for line in built.provisions:
+        yield f"brings         {line}"
+    for kind, what in brought.describe():
+        yield f"brings         {kind}: {what} (embedded later)"
 
 
 def _configurations(arguments: argparse.Namespace) -> Iterator[embed.Configuration]:

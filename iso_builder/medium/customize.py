@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -17,11 +18,12 @@ from agent.api.errors import Kind, TridentError
 from agent.cosi.source import Source
 from agent.medium import layout, menu, state
 from agent.medium.description import Description
+from agent.medium.provisions import NOTHING, Provisions, laid_over
 from agent.medium.state import State
 from iso_builder.medium import build, embed, filesystem, mapping
 from iso_builder.medium.filesystem import Place
 from iso_builder.medium.piece import Piece
-from iso_builder.medium.rewrite import rewrite
+from iso_builder.medium.rewrite import rewrite, stream
 
 _NEEDED = (layout.DESCRIPTION, layout.OVERLAY, *layout.MENUS, *map(layout.pristine, layout.MENUS))
 
@@ -34,6 +36,8 @@ class Order:
     arguments: tuple[str, ...] = ()
     """Kernel arguments that are added."""
     countdown_s: int | None = None
+    provisions: Provisions = NOTHING
+    """What the medium is to bring for the live system."""
 
 
 def read(image: Path) -> State:
@@ -46,8 +50,8 @@ def read(image: Path) -> State:
     return state.read(built, parts[layout.OVERLAY])
 
 
-def customize(image: Path, order: Order, target: Path) -> State:
-    """Write a changed copy of `image` to `target` (which may be `image` itself).
+def customize(image: Path, order: Order, target: Path | BinaryIO) -> State:
+    """Write a changed copy of `image` to `target`: a file (also `image` itself), or a stream.
 
     What was laid over the medium before is kept unless the order replaces it.
     Raises iso-unreadable, overlay-too-large, kernel-arguments-too-long, write-output-file, and what
@@ -56,14 +60,14 @@ def customize(image: Path, order: Order, target: Path) -> State:
     before = read(image)
     checked = embed.check_configurations(order.configurations, before.built.images)
     embed.require_fit(order.configurations, lambda name: _embedded(image, name))
-    files = {**before.files, **checked.texts}
-    arguments = [*(["trident.dhcp"] if checked.needs_address else []), *order.arguments]
+    files = laid_over({**before.files, **checked.texts}, order.provisions)
+    arguments = [*build.network_arguments(checked, order.provisions), *order.arguments]
     added = [word for word in arguments if word not in before.menu.arguments]
     words = tuple(added) + before.menu.arguments
     chosen = menu.chosen(
         label=before.menu.label,
         arguments=words,
-        unattended=before.menu.unattended or bool(files) or build.has_server(words),
+        unattended=before.menu.unattended or bool(checked.texts) or build.has_server(words),
         countdown_s=order.countdown_s or before.menu.countdown_s,
     )
     after = State(before.built, chosen, files)
@@ -71,7 +75,7 @@ def customize(image: Path, order: Order, target: Path) -> State:
     return after
 
 
-def reset(image: Path, target: Path) -> State:
+def reset(image: Path, target: Path | BinaryIO) -> State:
     """Write `image` to `target` as it was built, byte for byte. Raises like `customize`."""
     built = read(image).built
     _write(image, target, _pristine_parts)
@@ -93,17 +97,26 @@ def _pristine_parts(parts: Mapping[str, bytes]) -> Mapping[str, bytes]:
 
 
 def _write(
-    image: Path, target: Path, change: Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+    image: Path,
+    target: Path | BinaryIO,
+    change: Callable[[Mapping[str, bytes]], Mapping[str, bytes]],
 ) -> None:
-    """Copy `image` with some of its files replaced by others of the same size."""
+    """Copy `image` with some of its files replaced by others of the same size.
+
+    A file gets its map, a stream has none.
+    """
     places = _located(image)
     parts = _read_parts(image, places)
     changed = change(parts)
     for name, data in changed.items():
         if len(data) != places[name].size:
             raise _not_ours(image, f"{name} has {places[name].size} bytes")
+    placed = {places[name].offset: data for name, data in changed.items()}
+    if not isinstance(target, Path):
+        stream(image, placed, target)
+        return
     mapping.forget(target)
-    rewrite(image, {places[name].offset: data for name, data in changed.items()}, target)
+    rewrite(image, placed, target)
     mapping.write(target, Description.model_validate_json(parts[layout.DESCRIPTION]))
 
 

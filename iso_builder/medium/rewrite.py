@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from agent.api.errors import Kind, TridentError
 from agent.linux import run
+from agent.medium import composite
+from agent.medium.composite import Laid
 
 _COPY_TIMEOUT_S = 3600.0
 
@@ -31,6 +34,22 @@ def rewrite(image: Path, changes: Mapping[int, bytes], target: Path) -> None:
         raise not_written(target, error) from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def stream(image: Path, changes: Mapping[int, bytes], target: BinaryIO) -> None:
+    """Write `image` to a stream with bytes replaced at these offsets; nothing is kept meanwhile.
+
+    Raises write-output-file.
+    """
+    try:
+        with image.open("rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            laid = Laid.of(changes)
+            for block in composite.blocks(source.fileno(), laid, 0, size):
+                target.write(block)
+        target.flush()
+    except OSError as error:
+        raise not_written(Path("-"), error) from error
 
 
 def not_written(target: Path, error: OSError) -> TridentError:

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 
 import pytest
 
 from agent.api.errors import TridentError
 from agent.cosi.http import HttpLimits, HttpSource
-from agent.linux.run import run
+from tests.kit.certificates import Authority, authority
 from tests.net.cosi.faulty_server import FaultyServer, Reply, Request
 
 CONTENT = b"content of an image" * 10_000
 QUICK = HttpLimits(connect_timeout_s=2, read_timeout_s=1, open_patience_s=1, stall_timeout_s=3)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1; its key lies beside it as key.pem."""
-    folder = tmp_path_factory.mktemp("tls")
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    argv += ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    run([*argv, "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"])
-    return folder / "certificate.pem"
+@pytest.fixture(scope="module", name="server_authority")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    return context
+def tls(server_authority: Authority) -> ssl.SSLContext:
+    return server_authority.serving()
 
 
 @pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+def trusted(server_authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(server_authority.certificate))
 
 
 @pytest.mark.usefixtures("trusted")

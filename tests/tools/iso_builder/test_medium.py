@@ -16,6 +16,7 @@ from agent.medium.menu import Menu
 from iso_builder import loaders
 from iso_builder.cli import main
 from iso_builder.medium import build, filesystem
+from tests.kit.certificates import authority
 from tests.kit.tools import unavailable
 from tests.unit.cosi.images import cosi_bytes
 
@@ -96,13 +97,17 @@ def test_the_commands_of_the_guide_work(
     commands = [
         shlex.split(line) for info, text in fenced if not info for line in text.splitlines()
     ]
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "os.cosi").write_bytes(cosi_bytes())
     for name in ("node1.yaml", "node2.yaml", "node7.yaml"):
         (tmp_path / name).write_text(configuration)
+    Path("check.sh").write_text("#!/bin/sh\n")
+    Path("netplan.yaml").write_text("network: {version: 2, ethernets: {e: {dhcp4: true}}}\n")
+    Path("tool").write_bytes(b"\x7fELF")
+    authority(tmp_path).certificate.rename("site-ca.pem")
     head = f"#{'0a' * 32}:/etc/trident/config.yaml:"
     (tmp_path / "upstream.iso").write_text("before\n" + head + "#" * 4000 + "\nafter\n")
-    monkeypatch.chdir(tmp_path)
-    assert len(commands) == 10
+    assert len(commands) == 12
     for _, *words in commands:
         assert main(words) == 0, capsys.readouterr().err
     assert Path("pristine.iso").read_bytes() == Path("blank.iso").read_bytes()

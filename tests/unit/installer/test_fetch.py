@@ -1,67 +1,21 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from agent.api.errors import Kind, TridentError
 from installer import fetch
+from tests.kit.scripted_server import ScriptedServer, scripted
 
 MAC = "52:54:00:00:00:01"
-Answer = tuple[int, bytes]
-
-
-class ScriptedServer(ThreadingHTTPServer):
-    """A boot server that gives the answers it was told to give, in order, the last one forever."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: list[Answer] = []
-        self.paths: list[str] = []
-        self.posted: list[dict[str, object]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def next_answer(self) -> Answer:
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: ScriptedServer
-
-    def do_GET(self) -> None:
-        self.server.paths.append(self.path)
-        self._send(*self.server.next_answer())
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.paths.append(self.path)
-        self.server.posted.append(json.loads(body))
-        self._send(*self.server.next_answer())
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+    with scripted() as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def fetch_from(server: ScriptedServer, retry_for_s: float = 60) -> tuple[str, list[str]]:

@@ -38,7 +38,7 @@ def test_the_entries_differ_by_their_word() -> None:
         set(),
         {"trident.reinstall"},
         {"trident.attended"},
-        {"trident.shell"},
+        {"trident.shell", "trident.attended"},
     ]
 
 
@@ -86,3 +86,25 @@ def test_every_entry_has_a_key_of_its_own_the_same_in_both_menus() -> None:
     assert grub == [key.lower() for key in isolinux]
     assert len(set(grub)) == 5
     assert not {"c", "e"} & set(grub), "GRUB's own keys"
+
+
+@pytest.mark.parametrize(
+    ("local", "first"),
+    [
+        (menu.Local.ANY, "/EFI/BOOT/BOOTX64.EFI"),
+        (menu.Local.A, "/EFI/AZLA/BOOTX64.EFI"),
+        (menu.Local.B, "/EFI/AZLB/BOOTX64.EFI"),
+    ],
+)
+def test_the_medium_of_an_installed_machine_starts_the_loader_of_its_active_volume(
+    local: menu.Local, first: str
+) -> None:
+    installed = Menu(label=LABEL, local=local, countdown_s=4)
+    grub, isolinux = menu.grub(installed), menu.isolinux(installed)
+    assert "set default=local\nset timeout=4\n" in grub
+    loaders = re.findall(r"chainloader \$\{disk\}(\S+)", grub)
+    assert loaders[0] == first
+    assert sorted(loaders) == sorted(set(loaders))
+    assert len(loaders) == 3
+    assert "DEFAULT local\nTIMEOUT 40\n" in isolinux
+    assert isolinux.endswith("  MENU DEFAULT\n  LOCALBOOT -1\n")

@@ -28,7 +28,7 @@ def test_its_configuration_may_be_embedded_with_its_image(tmp_path: Path) -> Non
 
 def test_its_commands_are_understood() -> None:
     commands = [shlex.split(line) for block in blocks("") for line in block.splitlines()]
-    assert len(commands) == 10
+    assert len(commands) == 12
     for program, *arguments in commands:
         assert program == "trident-iso"
         parser().parse_args(arguments)
