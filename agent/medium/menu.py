@@ -162,6 +162,7 @@ def grub(menu: Menu) -> str:
         lines += [
             "  for disk in (hd*,gpt*); do",
             f"    if [ -f ${{disk}}{loader} -a ! -f ${{disk}}/{MARKER} ]; then",
+            "      set root=${disk}",  # the device that GRUB 2.06 tells the loader it came from
             f"      chainloader ${{disk}}{loader}",
             "      boot",
             "    fi",

@@ -106,5 +106,6 @@ def test_the_medium_of_an_installed_machine_starts_the_loader_of_its_active_volu
     assert loaders[0] == first
     assert sorted(loaders) == sorted(set(loaders))
     assert len(loaders) == 3
+    assert grub.count("      set root=${disk}\n      chainloader") == 3
     assert "DEFAULT local\nTIMEOUT 40\n" in isolinux
     assert isolinux.endswith("  MENU DEFAULT\n  LOCALBOOT -1\n")
