@@ -1,0 +1,3 @@
+#!/bin/sh
+echo "this machine is not ready"
+exit 7
