@@ -51,6 +51,7 @@ def configuration(
     """
     url = f"{server}/v1/hosts/{mac}/config"
     deadline = time.monotonic() + retry_for_s
+    answered = False
     for wait_s in _pauses():
         answer = _get(url)
         if isinstance(answer, requests.Response) and answer.status_code == 200:
@@ -58,10 +59,10 @@ def configuration(
         problem = _problem(answer)
         if isinstance(answer, requests.Response) and answer.status_code not in _HEALING:
             raise _refused(url, answer.status_code, problem, _field(answer, "hint"))
+        answered = answered or isinstance(answer, requests.Response)
         if time.monotonic() + wait_s > deadline:
-            answers = isinstance(answer, requests.Response)
-            code = "query-for-updates" if answers else UNREACHABLE
-            raise _unavailable(code, url, mac, problem, retry_for_s)
+            why = f"no Host Configuration from {url} within {retry_for_s:g} s: {problem}"
+            raise _unavailable(why, mac) if answered else _unreachable(why)
         tell(f"no Host Configuration yet ({problem}); next try in {wait_s:g} s")
         pause(wait_s)
     raise AssertionError("the pauses never end")
@@ -129,18 +130,26 @@ def _field(answer: requests.Response, name: str) -> str | None:
 
 
 def _refused(url: str, status: int, problem: str, hint: str | None) -> TridentError:
+    message = f"the boot server refused the Host Configuration ({status}): {problem}"
+    advice = hint or f"look at {url.removesuffix('/config')} on the boot server"
+    if status == 409:
+        return TridentError(Kind.INITIALIZATION, "reinstall-not-granted", message, hint=advice)
+    return TridentError(Kind.INITIALIZATION, "query-for-updates", message, hint=advice)
+
+
+def _unavailable(why: str, mac: str) -> TridentError:
     return TridentError(
         Kind.INITIALIZATION,
-        NOT_GRANTED if status == 409 else "query-for-updates",
-        f"the boot server refused the Host Configuration ({status}): {problem}",
-        hint=hint or f"look at {url.removesuffix('/config')} on the boot server",
+        "query-for-updates",
+        why,
+        hint=f"declare {mac} with `trident-bootserver hosts add`",
     )
 
 
-def _unavailable(code: str, url: str, mac: str, problem: str, retry_for_s: float) -> TridentError:
+def _unreachable(why: str) -> TridentError:
     return TridentError(
         Kind.INITIALIZATION,
-        code,
-        f"no Host Configuration from {url} within {retry_for_s:g} s: {problem}",
-        hint=f"start the boot server, or declare {mac} with `trident-bootserver hosts add`",
+        "boot-server-unreachable",
+        why,
+        hint="start the boot server, or correct its address (trident.server)",
     )

@@ -96,3 +96,19 @@ def test_a_report_nobody_takes_is_no_failure_of_its_own() -> None:
         url = stopped.url
     error = TridentError(Kind.INITIALIZATION, "link-down", "no link")
     assert not fetch.report_failure(url, MAC, error)
+
+
+def test_a_server_that_answered_before_it_fell_silent_is_not_unreachable() -> None:
+    """What it did not hand out must not be taken from elsewhere."""
+    with scripted() as server:
+        server.answers = [(404, b"")]
+        pauses: list[float] = []
+
+        def pause(wait_s: float) -> None:
+            pauses.append(wait_s)
+            server.server_close()
+
+        with pytest.raises(TridentError) as caught:
+            fetch.configuration(server.url, MAC, retry_for_s=1.5, pause=pause, tell=lambda _: None)
+    assert pauses == [1.0]
+    assert caught.value.code == "query-for-updates"
