@@ -10,10 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
+from typing import Final
 
 BLOCK_BYTES: Final = 1 << 20
 
@@ -61,9 +58,17 @@ class Laid:
             digest.update(patch.data)
         return digest.hexdigest()
 
+    @property
+    def first(self) -> int:
+        """Where the first patch begins."""
+        return self.patches[0].offset if self.patches else 0
+
     def spares(self, start: int, length: int) -> bool:
         """Whether this stretch is the image's own, byte for byte."""
         return all(patch.end <= start or patch.offset >= start + length for patch in self.patches)
+
+
+NOTHING_LAID: Final = Laid(())
 
 
 def blocks(image: int, laid: Laid, start: int, length: int) -> Iterator[bytes]:
@@ -82,25 +87,29 @@ def blocks(image: int, laid: Laid, start: int, length: int) -> Iterator[bytes]:
     yield from _own(image, place, end)
 
 
-def digest(image: int, laid: Laid, size: int, before: _Hash | None = None) -> str:
-    """SHA-384 of the whole, in hexadecimal.
+class Beginning:
+    """The digest of an image up to a place, to go on from again and again."""
 
-    `before` is the state of the digest at the first patch (`digest_before`), which saves reading
-    what is before it. Raises OSError.
+    def __init__(self, image: int, end: int) -> None:
+        self.end = end
+        self._state = hashlib.sha384()
+        for block in _own(image, 0, end):
+            self._state.update(block)
+
+    def then(self, rest: Iterator[bytes]) -> str:
+        """SHA-384 of the beginning and what follows, in hexadecimal."""
+        state = self._state.copy()
+        for block in rest:
+            state.update(block)
+        return state.hexdigest()
+
+
+def digest(image: int, laid: Laid, size: int, before: Beginning) -> str:
+    """SHA-384 of the whole, in hexadecimal. `before` ends before the first patch, or at it.
+
+    Raises OSError.
     """
-    start = first(laid) if before is not None else 0
-    state = before.copy() if before is not None else hashlib.sha384()
-    for block in blocks(image, laid, start, size - start):
-        state.update(block)
-    return state.hexdigest()
-
-
-def digest_before(image: int, laid: Laid) -> _Hash:
-    """The state of the digest at the first patch: the same for all that is laid over there."""
-    state = hashlib.sha384()
-    for block in _own(image, 0, first(laid)):
-        state.update(block)
-    return state
+    return before.then(blocks(image, laid, before.end, size - before.end))
 
 
 def digests(image: int, spans: Sequence[tuple[int, int]]) -> tuple[str, list[str]]:
@@ -116,11 +125,6 @@ def digests(image: int, spans: Sequence[tuple[int, int]]) -> tuple[str, list[str
             part.update(block)
         each.append(part.hexdigest())
     return whole.hexdigest(), each
-
-
-def first(laid: Laid) -> int:
-    """Where the first patch begins."""
-    return laid.patches[0].offset if laid.patches else 0
 
 
 def _own(image: int, start: int, end: int) -> Iterator[bytes]:

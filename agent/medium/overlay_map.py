@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from agent.api.errors import Kind, TridentError
 from agent.medium import composite
-from agent.medium.composite import Laid
+from agent.medium.composite import NOTHING_LAID, Beginning, Laid
 from agent.medium.description import Description
 
 _SUFFIX: Final = ".map.json"
@@ -145,18 +145,26 @@ def read(image: Path) -> OverlayMap:
         raise wrong(f"{path}: {place}: {found['msg']}") from error
 
 
-def verify(descriptor: int, drawn: OverlayMap) -> None:
-    """Compare an open image with its map, all of it. Raises overlay-map-wrong, OSError."""
-    spans = [(piece.offset, piece.end) for piece in drawn.pieces]
+def verify(descriptor: int, drawn: OverlayMap, laid: Laid = NOTHING_LAID) -> Beginning:
+    """Compare an open image with its map, all of it; the digest's state where `laid` begins.
+
+    Raises overlay-map-wrong, OSError.
+    """
     if os.fstat(descriptor).st_size != drawn.base.size:
         raise wrong(f"it is of an image of {drawn.base.size} bytes")
-    whole, each = composite.digests(descriptor, spans)
+    before = Beginning(descriptor, laid.first)
+    if composite.digest(descriptor, NOTHING_LAID, drawn.base.size, before) == drawn.base.sha384:
+        return before
+    raise wrong(_difference(descriptor, drawn))
+
+
+def _difference(descriptor: int, drawn: OverlayMap) -> str:
+    _, each = composite.digests(descriptor, [(piece.offset, piece.end) for piece in drawn.pieces])
     for piece, sha384 in zip(drawn.pieces, each, strict=True):
         if sha384 != piece.sha384:
             what = piece.name or f"what lies between {piece.offset} and {piece.end}"
-            raise wrong(f"{what} has another SHA-384 than the map says")
-    if whole != drawn.base.sha384:
-        raise wrong("the image has another SHA-384 than the map says")
+            return f"{what} has another SHA-384 than the map says"
+    return "the image has another SHA-384 than the map says"
 
 
 def wrong(why: str) -> TridentError:

@@ -7,17 +7,16 @@ from then on, a machine's digest costs reading what is behind that; asked again,
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import Final
 
 from sqlalchemy import delete, insert, select
 
 from agent.medium import composite, overlay_map
-from agent.medium.composite import Laid
+from agent.medium.composite import Beginning, Laid
 from bootserver.database import DIGESTS, Database
 from bootserver.media.baseimage import Base, unavailable
 
-if TYPE_CHECKING:
-    from hashlib import _Hash
+_REMEMBERED: Final = 4096
 
 
 class Digests:
@@ -26,40 +25,48 @@ class Digests:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._beginning: tuple[str, int, _Hash] | None = None
+        self._remembered: dict[tuple[str, str], str] = {}
+        self._beginning: tuple[str, Beginning] | None = None
 
     def sha384(self, base: Base, laid: Laid) -> str:
         """Of `base` with `laid` over it, in hexadecimal.
 
         Raises overlay-map-wrong, medium-unavailable.
         """
-        named = laid.sha384
-        known = self._known(base.key, named)
-        if known is not None:
-            return known
+        named = (base.key, laid.sha384)
+        found = self._remembered.get(named)
+        if found is not None:
+            return found
         with self._lock:
-            return self._known(base.key, named) or self._compute(base, laid, named)
+            found = self._known(*named) or self._compute(base, laid)
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[named] = found
+        return found
 
-    def _compute(self, base: Base, laid: Laid, named: str) -> str:
+    def _compute(self, base: Base, laid: Laid) -> str:
         with base.opened() as image:
             try:
                 before = self._before(base, image, laid)
                 found = composite.digest(image, laid, base.size, before)
             except OSError as error:
                 raise unavailable(base.path, error) from error
+        row = {"base": base.key, "laid": laid.sha384}
+        same = (DIGESTS.c.base == base.key) & (DIGESTS.c.laid == laid.sha384)
         with self._database.writing() as connection:
-            connection.execute(delete(DIGESTS).where(DIGESTS.c.base != base.key))
-            known = delete(DIGESTS).where(DIGESTS.c.base == base.key, DIGESTS.c.laid == named)
-            connection.execute(known)
-            connection.execute(insert(DIGESTS).values(base=base.key, laid=named, sha384=found))
+            connection.execute(delete(DIGESTS).where((DIGESTS.c.base != base.key) | same))
+            connection.execute(insert(DIGESTS).values(row | {"sha384": found}))
         return found
 
-    def _before(self, base: Base, image: int, laid: Laid) -> _Hash:
-        first = composite.first(laid)
-        if self._beginning is None or self._beginning[:2] != (base.key, first):
-            overlay_map.verify(image, base.drawn)
-            self._beginning = (base.key, first, composite.digest_before(image, laid))
-        return self._beginning[2]
+    def _before(self, base: Base, image: int, laid: Laid) -> Beginning:
+        """The digest up to where something is laid over; compares the image with its map once."""
+        if self._beginning is not None:
+            key, before = self._beginning
+            if key == base.key and before.end == laid.first:
+                return before
+        before = overlay_map.verify(image, base.drawn, laid)
+        self._beginning = (base.key, before)
+        return before
 
     def _known(self, base: str, laid: str) -> str | None:
         query = select(DIGESTS.c.sha384).where(DIGESTS.c.base == base, DIGESTS.c.laid == laid)

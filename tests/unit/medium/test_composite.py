@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.medium import composite
-from agent.medium.composite import Laid
+from agent.medium.composite import Beginning, Laid
 
 SIZE = 3 * composite.BLOCK_BYTES + 777
 PLACES = {4096: b"first".ljust(2048, b"\0"), composite.BLOCK_BYTES - 100: b"x" * 300}
@@ -49,10 +49,10 @@ def test_every_stretch_is_that_of_the_changed_image(image: int, start: int, leng
 def test_the_digest_is_that_of_the_whole_however_it_was_begun(image: int) -> None:
     laid = Laid.of(PLACES)
     wanted = hashlib.sha384(expected(image)).hexdigest()
-    assert composite.digest(image, laid, SIZE) == wanted
-    before = composite.digest_before(image, laid)
-    assert composite.digest(image, laid, SIZE, before) == wanted
-    assert composite.digest(image, laid, SIZE, before) == wanted
+    for end in (0, 1000, laid.first):
+        before = Beginning(image, end)
+        assert composite.digest(image, laid, SIZE, before) == wanted
+        assert composite.digest(image, laid, SIZE, before) == wanted
 
 
 def test_a_stretch_beside_the_patches_is_the_images_own() -> None:
