@@ -10,59 +10,18 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationError, model_validator
 
 from lab.errors import LabError
 from lab.firmware import Firmware
+from lab.model import Fraction, Limit, Model, OneOf, Pattern
 from lab.qemu import BootFirst, Bus, Caching, MediumBus, NicModel
 
 NAME = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
 _MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Limit = Annotated[float, Field(gt=0, le=3600)]
-
-
-class Model(BaseModel):
-    """Base: frozen, unknown keys refused, camelCase keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
-    )
-
-
-class OneOf(Model):
-    """A mapping of which exactly one key is given."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> OneOf:
-        if len(self.model_fields_set) != 1:
-            raise ValueError(f"exactly one of {', '.join(_keys(type(self)))} must be given")
-        return self
-
-    @property
-    def verb(self) -> str:
-        """The one key that was given, in camelCase."""
-        return to_camel(next(iter(self.model_fields_set)))
-
-    @property
-    def value(self) -> Any:
-        """What the one key was given."""
-        return getattr(self, next(iter(self.model_fields_set)))
 
 
 class Bootloader(StrEnum):
@@ -252,7 +211,7 @@ class Server(Model):
     """A second DHCP server (dnsmasq) in the rack hands out the addresses."""
     mirror: Mirror | None = None
     """A second HTTP server (nginx) in the rack, with the same images under `${mirror.url}`."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
     """More settings of `trident-bootserver serve`, merged into its file."""
 
 
@@ -522,8 +481,8 @@ class Scenario(Model):
     """Part of the small set that every `make test` runs."""
     limit_seconds: Limit = 900
     server: Server = Server()
-    images: dict[str, Image] = {"image": Image()}
-    extensions: dict[str, Extension] = {}
+    images: dict[str, Image] = Field(default={"image": Image()})
+    extensions: dict[str, Extension] = Field(default={})
     machines: tuple[Machine, ...] = Field(default=(Machine(),), min_length=1)
     steps: tuple[Step, ...] = Field(min_length=1)
     expect: tuple[Expectation, ...] = Field(min_length=1)
@@ -593,7 +552,3 @@ def load(path: Path) -> Scenario:
 def schema() -> dict[str, Any]:
     """The JSON Schema of scenario files."""
     return Scenario.model_json_schema(by_alias=True)
-
-
-def _keys(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
