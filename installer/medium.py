@@ -14,7 +14,7 @@ from agent.api import load
 from agent.api.errors import Kind, TridentError, context
 from agent.check import findings, validate
 from agent.linux import block, eject, files, mounts
-from installer import network, receipt, shelves
+from installer import network, receipt, shelves, trust
 from installer.cmdline import BootParameters
 from installer.shelves import Found, Shelf
 
@@ -29,10 +29,14 @@ _FOLDER = "trident"
 def collect(parameters: BootParameters, keep: Path, tell: Callable[[str], None]) -> None:
     """Find this machine's Host Configuration, check it and store it at `keep`.
 
-    Raises medium-unreadable and what `accepted` raises; then nothing is stored.
+    Raises medium-untrusted, medium-unreadable and what `accepted` raises; then nothing is stored.
     """
+    if parameters.medium is not None:
+        trust.require_trusted(MOUNT_POINT, tell)
     at_hand = [*_sticks(), *on_medium(MOUNT_POINT)]
     found = accepted(parameters, at_hand, names(network.INTERFACES, SMBIOS))
+    if parameters.medium is not None:
+        trust.require_image(MOUNT_POINT, load.load_document(found.text).configuration)
     keep.parent.mkdir(parents=True, exist_ok=True)
     files.write(keep, found.text, mode=0o600)
     tell(f"the Host Configuration is {found.place}")

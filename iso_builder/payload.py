@@ -111,7 +111,11 @@ def wheels(requirements: Path, python: Interpreter) -> Path:
 
 
 def _copy_package(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    """Copy a package; its files are what they are whoever checked them out."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(source, target, ignore=ignored, copy_function=shutil.copyfile)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _prove(tree: Path, programs: tuple[Program, ...]) -> str:

@@ -15,21 +15,36 @@ from uuid import UUID, uuid5
 
 import agent
 from agent.cosi.source import FileSource
-from iso_builder import cache, loaders
+from agent.trust.keys import SigningKey
+from iso_builder import cache, epoch, loaders, pins
 from iso_builder import live as servicing
-from iso_builder.medium import efi, embed, filesystem, hybrid, layout, menu
+from iso_builder.medium import efi, embed, filesystem, hybrid, layout, menu, seal
 from iso_builder.medium.description import Description
 from iso_builder.medium.filesystem import BootImages, Entry, Place
 from iso_builder.medium.rewrite import not_written
 
 _NAMESPACE = UUID("0f4b7a0c-6d1e-5b0e-9e2b-5b8a0d1c7f3e")
-_EPOCH_S = 1_700_000_000
 _READ_AHEAD_BYTES = 150 * filesystem.SECTOR
 """Drives may read this far behind the file system and must find something there."""
 _LABEL_DIGITS = 12
 BOOT = BootImages(layout.ISOLINUX, layout.EFI_IMAGE, layout.CATALOGUE)
 _MODULES = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "menu.c32")
 _ISOLINUX_FOLDER = layout.ISOLINUX.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Who signs a medium; the machine then accepts only what this key signed.
+
+    `unsigned_changes`: what `customize` or a boot server lays over it needs no signature.
+    """
+
+    key: SigningKey | None = None
+    unsigned_changes: bool = False
+
+
+NOBODY = Trust()
+"""Nobody signs: digests only."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,7 @@ class Order:
     countdown_s: int = 10
     unattended: bool = False
     """Count down although nothing is embedded."""
+    trust: Trust = NOBODY
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,7 @@ class Content:
     texts: Mapping[str, bytes]
     images: tuple[Path, ...]
     live: Path
+    trust: Trust = NOBODY
 
 
 def build(order: Order, target: Path) -> Description:
@@ -72,8 +89,8 @@ def build(order: Order, target: Path) -> Description:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with cache.scratch() as scratch:
-            loaders.collect(loaders.MEDIUM, scratch)
-            content = Content(description, checked.texts, order.images, source)
+            loaders.collect(loaders.MEDIUM, scratch, order.live.origin)
+            content = Content(description, checked.texts, order.images, source, order.trust)
             assemble(content, scratch, unfinished)
         unfinished.replace(target)
     except OSError as error:
@@ -88,17 +105,22 @@ def assemble(content: Content, workspace: Path, target: Path) -> None:
 
     Raises OSError, missing-binary, servicing/command-failed.
     """
-    time_s = int(os.environ.get("SOURCE_DATE_EPOCH") or _EPOCH_S)
+    time_s = epoch.seconds()
     label = content.description.menu.label
     entries = [
         Entry(layout.EFI_IMAGE, _efi_image(workspace, label, time_s)),
-        *_boot_entries(content.live, workspace),
+        *_boot_entries(content, workspace),
         *menu_entries(content.description),
         *trident_entries(content),
         *(Entry(f"{layout.IMAGES}/{path.name}", path) for path in content.images),
     ]
+    key = content.trust.key
+    entries += seal.room(entries, layout.CATALOGUE, signed=key is not None)
     places = filesystem.write(target, label, entries, BOOT, time_s=time_s)
     _make_hybrid(target, places, label, (workspace / "isohdpfx.bin").read_bytes())
+    seal.write(target, key, unsigned_changes=content.trust.unsigned_changes)
+    with target.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def server_argument(url: str | None) -> tuple[str, ...]:
@@ -117,7 +139,10 @@ def _describe(
     arguments = (*(["trident.dhcp"] if checked.needs_address else []), *order.arguments)
     unattended = order.unattended or bool(checked.texts) or has_server(arguments)
     digest = hashlib.sha256((source / "manifest.json").read_bytes())
-    for part in (*sorted(digests.items()), *sorted(checked.texts.items()), arguments, unattended):
+    key = order.trust.key
+    trust = () if key is None else (key.public.identity, order.trust.unsigned_changes)
+    content = (*sorted(digests.items()), *sorted(checked.texts.items()))
+    for part in (*content, arguments, unattended, *trust):
         digest.update(repr(part).encode())
     chosen = menu.chosen(
         label=layout.LABEL_PREFIX + digest.hexdigest()[:_LABEL_DIGITS].upper(),
@@ -150,12 +175,17 @@ def _efi_image(workspace: Path, label: str, time_s: int) -> Path:
     return image
 
 
-def _boot_entries(live: Path, workspace: Path) -> Iterator[Entry]:
+def _boot_entries(content: Content, workspace: Path) -> Iterator[Entry]:
     yield Entry(layout.ISOLINUX, workspace / "isolinux.bin")
     for module in _MODULES:
         yield Entry(f"{_ISOLINUX_FOLDER}/{module}", workspace / module)
-    yield Entry(layout.KERNEL, live / "vmlinuz")
-    yield Entry(layout.INITRD, live / "initrd.img")
+    yield Entry(layout.KERNEL, content.live / "vmlinuz")
+    initrd = content.live / "initrd.img"
+    if content.trust.key is None:
+        yield Entry(layout.INITRD, initrd)
+    else:
+        pin = pins.trusted_key(content.trust.key.public)
+        yield Entry(layout.INITRD, initrd.read_bytes() + pin)
 
 
 def menu_entries(description: Description) -> Iterator[Entry]:
@@ -193,5 +223,3 @@ def _make_hybrid(image: Path, places: Mapping[str, Place], label: str, boot_code
         stream.write(hybrid.front(tables, boot_code))
         stream.seek(size - hybrid.BACKUP_BYTES)
         stream.write(hybrid.back(tables))
-        stream.flush()
-        os.fsync(stream.fileno())

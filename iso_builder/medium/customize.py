@@ -15,13 +15,17 @@ from pydantic import ValidationError
 
 from agent.api.errors import Kind, TridentError
 from agent.cosi.source import Source
-from iso_builder.medium import build, embed, filesystem, layout, menu, overlay
+from agent.trust.keys import SigningKey
+from iso_builder.medium import build, embed, filesystem, layout, menu, overlay, seal
 from iso_builder.medium.description import Description
 from iso_builder.medium.filesystem import Place
 from iso_builder.medium.piece import Piece
 from iso_builder.medium.rewrite import rewrite
 
-_NEEDED = (layout.DESCRIPTION, layout.OVERLAY, *layout.MENUS, *map(layout.pristine, layout.MENUS))
+_NEEDED = (
+    *(layout.DESCRIPTION, *layout.MUTABLE, *map(layout.pristine, layout.MENUS)),
+    *(layout.CONTENTS, layout.CHANGES, layout.CHANGES_SIGNATURE),
+)
 _AREA_MENU = "menu.json"
 """The menu of a customised medium, beside what is embedded in the reserved area."""
 
@@ -63,8 +67,8 @@ def read(image: Path) -> State:
     return State(built, current, files)
 
 
-def customize(image: Path, order: Order, target: Path) -> State:
-    """Write a changed copy of `image` to `target` (which may be `image` itself).
+def customize(image: Path, order: Order, target: Path, key: SigningKey | None = None) -> State:
+    """Write a changed copy of `image` to `target` (which may be `image` itself), signed by `key`.
 
     What was laid over the medium before is kept unless the order replaces it.
     Raises iso-unreadable, overlay-too-large, kernel-arguments-too-long, write-output-file, and what
@@ -84,7 +88,7 @@ def customize(image: Path, order: Order, target: Path) -> State:
         countdown_s=order.countdown_s or before.menu.countdown_s,
     )
     after = State(before.built, chosen, files)
-    _write(image, target, lambda _: _parts(after))
+    _write(image, target, lambda parts: _described(parts[layout.CONTENTS], _parts(after), key))
     return after
 
 
@@ -112,10 +116,17 @@ def _parts(state: State) -> Mapping[str, bytes]:
     }
 
 
+def _described(
+    contents: bytes, areas: Mapping[str, bytes], key: SigningKey | None
+) -> Mapping[str, bytes]:
+    return {**areas, **seal.describe(contents, areas, key)}
+
+
 def _pristine_parts(parts: Mapping[str, bytes]) -> Mapping[str, bytes]:
     return {
         layout.OVERLAY: bytes(len(parts[layout.OVERLAY])),
         **{name: parts[layout.pristine(name)] for name in layout.MENUS},
+        **seal.undescribed(),
     }
 
 
