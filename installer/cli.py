@@ -14,7 +14,7 @@ from pathlib import Path
 import agent
 from agent.api.errors import TridentError
 from agent.reporting import logs
-from installer import cmdline, medium, session
+from installer import cmdline, medium, session, trust
 
 KERNEL_COMMAND_LINE = Path("/proc/cmdline")
 NOT_INSTALLED = 2
@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 def _source(arguments: argparse.Namespace, parameters: cmdline.BootParameters) -> session.Source:
     if arguments.config is not None:
         return session.Source(file=arguments.config)
+    if parameters.medium is not None and parameters.server is not None:
+        # Nothing was collected from this medium, so nobody has looked at it yet.
+        trust.require_trusted(medium.MOUNT_POINT, _tell)
     return session.choose(parameters)
 
 

@@ -105,22 +105,30 @@ def assemble(content: Content, workspace: Path, target: Path) -> None:
 
     Raises OSError, missing-binary, servicing/command-failed.
     """
-    time_s = epoch.seconds()
-    label = content.description.menu.label
-    entries = [
-        Entry(layout.EFI_IMAGE, _efi_image(workspace, label, time_s)),
+    key = content.trust.key
+    parts = entries(content, workspace)
+    parts += seal.room(parts, layout.CATALOGUE, signed=key is not None)
+    write_image(target, content.description.menu.label, parts, workspace)
+    seal.write(target, key, unsigned_changes=content.trust.unsigned_changes)
+    with target.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def entries(content: Content, workspace: Path) -> list[Entry]:
+    """All files of a medium but for the lists of what it holds."""
+    return [
+        Entry(layout.EFI_IMAGE, _efi_image(workspace, content.description.menu.label)),
         *_boot_entries(content, workspace),
         *menu_entries(content.description),
         *trident_entries(content),
         *(Entry(f"{layout.IMAGES}/{path.name}", path) for path in content.images),
     ]
-    key = content.trust.key
-    entries += seal.room(entries, layout.CATALOGUE, signed=key is not None)
-    places = filesystem.write(target, label, entries, BOOT, time_s=time_s)
+
+
+def write_image(target: Path, label: str, parts: Sequence[Entry], workspace: Path) -> None:
+    """Write an image that boots as a disc and as a disk. Raises OSError."""
+    places = filesystem.write(target, label, parts, BOOT, time_s=epoch.seconds())
     _make_hybrid(target, places, label, (workspace / "isohdpfx.bin").read_bytes())
-    seal.write(target, key, unsigned_changes=content.trust.unsigned_changes)
-    with target.open("rb") as stream:
-        os.fsync(stream.fileno())
 
 
 def server_argument(url: str | None) -> tuple[str, ...]:
@@ -158,7 +166,7 @@ def _describe(
     )
 
 
-def _efi_image(workspace: Path, label: str, time_s: int) -> Path:
+def _efi_image(workspace: Path, label: str) -> Path:
     redirection, marker = workspace / "redirection.cfg", workspace / "marker"
     redirection.write_text(menu.grub_redirection(label))
     marker.write_text(f"{label}\n")
@@ -171,7 +179,7 @@ def _efi_image(workspace: Path, label: str, time_s: int) -> Path:
         menu.MARKER: marker,
     }
     image = workspace / "efi.img"
-    efi.write(image, files, volume=uuid5(_NAMESPACE, label).hex[:8], time_s=time_s)
+    efi.write(image, files, volume=uuid5(_NAMESPACE, label).hex[:8], time_s=epoch.seconds())
     return image
 
 
