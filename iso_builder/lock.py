@@ -107,7 +107,7 @@ def parse(path: Path) -> Lock:
 def write(path: Path, recipes: Iterable[Recipe]) -> None:
     """Write the lock of what these recipes give now; makes their trees unless they are cached.
 
-    Raises OSError and what `debian.archive` raises.
+    Raises write-output-file and what `debian.archive` raises.
     """
     trees = tuple(
         Tree(
@@ -119,7 +119,15 @@ def write(path: Path, recipes: Iterable[Recipe]) -> None:
         for recipe in recipes
     )
     lock = Lock(requirements=_requirements(), trees=trees)
-    files.write(path, lock.model_dump_json(indent=1) + "\n")
+    try:
+        files.write(path, lock.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise TridentError(
+            Kind.INVALID_INPUT,
+            "write-output-file",
+            f"the lock {path} could not be written: {error.strerror}",
+            hint="name a file in a folder that is there and writable",
+        ) from error
 
 
 def _requirements() -> str:

@@ -9,6 +9,7 @@ from agent.trust import contents
 from agent.trust.contents import Contents
 from agent.trust.keys import SigningKey
 from iso_builder import live, manifest, pins, verify
+from iso_builder.medium.rewrite import not_written
 
 _INITRD = "initrd.img"
 
@@ -20,11 +21,14 @@ def export(options: live.Options, target: Path, key: SigningKey | None) -> None:
     `live.build` raises, write-output-file.
     """
     source = live.build(options)
-    (target / contents.SIGNATURE).unlink(missing_ok=True)
-    live.copy(source, target)
-    if key is not None:
-        _pin(target, key)
-    seal(target, key)
+    try:
+        (target / contents.SIGNATURE).unlink(missing_ok=True)
+        live.copy(source, target)
+        if key is not None:
+            _pin(target, key)
+        seal(target, key)
+    except OSError as error:
+        raise not_written(target, error) from error
 
 
 def seal(folder: Path, key: SigningKey | None) -> None:
