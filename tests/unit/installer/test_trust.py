@@ -10,7 +10,7 @@ from agent.api import load
 from agent.api.errors import TridentError
 from agent.cosi.reader import open_image
 from agent.cosi.source import open_source
-from agent.trust import keys
+from agent.trust import contents, keys
 from agent.trust.keys import SigningKey
 from installer import trust
 from iso_builder.medium import customize, layout, seal
@@ -124,6 +124,21 @@ def test_a_medium_may_allow_changes_that_nobody_signed_but_no_damage(place: Path
     area[700] ^= 1
     (root / layout.OVERLAY).write_bytes(area)
     assert f"{layout.OVERLAY} is not what its description says" in refusal(place, root)
+
+
+def test_what_a_boot_server_lays_over_without_a_word_needs_a_medium_that_allows_it(
+    place: Path,
+) -> None:
+    for number, (signer, is_allowed) in enumerate(((KEY, True), (None, True), (KEY, False))):
+        (place / "parts").mkdir(exist_ok=True)
+        allows = signer is not None and is_allowed
+        image = changed(built(place, signer, unsigned_changes=allows), place, None)
+        root = mounted(image, place / str(number))
+        (root / layout.CHANGES).write_bytes(bytes(contents.CHANGES_BYTES))
+        if is_allowed:
+            assert len(check(place, root, trusting=signer is not None)) == 1
+        else:
+            assert "nothing describes the change" in refusal(place, root)
 
 
 def test_signed_changes_of_one_medium_do_not_fit_another(place: Path) -> None:
