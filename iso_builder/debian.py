@@ -86,7 +86,7 @@ def packages(recipe: Recipe) -> tuple[Pin, ...]:
 
 def settle(tree: Path, recipe: Recipe) -> None:
     """Give what came into a recipe's tree after its packages one and the same time."""
-    epoch.settle(tree, since_s=float((_tree(recipe) / _BEGUN).read_text()))
+    epoch.settle(tree, since_s=int((_tree(recipe) / _BEGUN).read_text()))
 
 
 def _tree(recipe: Recipe) -> Path:
@@ -148,7 +148,8 @@ def missing_files(names: Iterable[str]) -> TridentError:
 
 def _bootstrap(recipe: Recipe, made: Path) -> None:
     require_root()
-    begun = time.time()
+    # mmdebstrap gives what is newer than its start the time of its start, in whole seconds.
+    begun = int(time.time())
     what = f"making a {recipe.suite} tree of {len(recipe.packages)} packages"
     with context(what), cache.scratch() as scratch:
         run.run(_command(recipe, made / _ARCHIVE, scratch), timeout_s=BOOTSTRAP_TIMEOUT_S)
