@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from agent.linux.run import find, run
 from agent.trust import keys
 from iso_builder import loaders, verify
 from iso_builder.cli import main
-from iso_builder.medium import build, filesystem, layout
+from iso_builder.medium import build, efi, filesystem, layout
 from iso_builder.medium.description import Description
 from iso_builder.medium.menu import Menu
 from tests.kit.tools import unavailable
@@ -163,3 +164,16 @@ def test_the_commands_of_the_guide_work(
     assert Path("node7.iso").read_bytes() != Path("blank.iso").read_bytes()
     assert configuration in Path("node1-upstream.iso").read_text()
     assert "No problems found" in run(["sgdisk", "--verify", "node7.iso"]).stdout
+
+
+def test_the_boot_image_of_another_second_is_the_same(tmp_path: Path) -> None:
+    """FAT tells times in steps of two seconds."""
+    content = tmp_path / "file"
+    content.write_bytes(b"loader")
+    images = []
+    for number in range(2):
+        efi.write(tmp_path / f"{number}", {"EFI/BOOT/A.EFI": content}, volume="0a1b2c3d", time_s=0)
+        images.append((tmp_path / f"{number}").read_bytes())
+        time.sleep(2.1 if number == 0 else 0)
+    assert images[0] == images[1]
+    assert b"\x3d\x2c\x1b\x0a" in images[0][:512]
