@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.trust.contents import File
 from iso_builder.kernel import Identity
 
 _FIELDS = ("Package", "Version", "Architecture", "Status")
@@ -20,11 +21,6 @@ FILE_NAME = "manifest.json"
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class File(_Model):
-    size: int
-    sha384: str
 
 
 class Package(_Model):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from agent.trust import check, contents
 from agent.trust.check import Finding, Part, Problem
 from agent.trust.contents import Contents, File
 from agent.trust.keys import PublicKey
+from iso_builder import manifest
 from iso_builder.medium import layout, seal
 from iso_builder.medium.filesystem import Place
 
@@ -109,9 +109,7 @@ def files_below(folder: Path) -> Mapping[str, File]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in lists:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha384").hexdigest()
-            found[name] = File(size=path.stat().st_size, sha384=digest)
+            found[name] = manifest.measure(path)
     return found
 
 

@@ -108,8 +108,10 @@ def assemble(content: Content, workspace: Path, target: Path) -> None:
     key = content.trust.key
     parts = entries(content, workspace)
     parts += seal.room(parts, layout.CATALOGUE, signed=key is not None)
-    write_image(target, content.description.menu.label, parts, workspace)
-    seal.write(target, key, unsigned_changes=content.trust.unsigned_changes)
+    with seal.digesting(parts) as digested:
+        write_image(target, content.description.menu.label, parts, workspace)
+        known = digested()
+    seal.write(target, key, unsigned_changes=content.trust.unsigned_changes, known=known)
     with target.open("rb") as stream:
         os.fsync(stream.fileno())
 

@@ -1,14 +1,16 @@
 """Lists what a medium holds, digest by digest, and signs the list; room for both is in the image.
 
 The lists are written when everything else of the image is, over files of zeros that were put there
-for them. Every byte of the image is read for that, once.
+for them. Large files are digested where they come from while the image is written; all other bytes
+of the image are read for it, once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,12 @@ from pathlib import Path
 from agent.trust import contents as documents
 from agent.trust.contents import Area, Changes, Contents, File, Frame, sha384
 from agent.trust.keys import SigningKey
+from iso_builder import manifest
 from iso_builder.medium import filesystem, folders, layout
 from iso_builder.medium.filesystem import Entry, Place
 
 _ANY_DIGEST = "0" * 96
+_LARGE_BYTES = 1 << 20
 _ANY_NUMBER = 10**15
 """No longer number stands in a list."""
 
@@ -53,9 +57,37 @@ def room(entries: Sequence[Entry], boot_catalogue: str, *, signed: bool) -> Iter
     yield Entry(layout.CHANGES_SIGNATURE, bytes(documents.SIGNATURE_BYTES))
 
 
-def write(image: Path, key: SigningKey | None, *, unsigned_changes: bool) -> None:
-    """Fill the room in a finished image. Raises OSError, iso-unreadable."""
-    measured = measure(image)
+@contextmanager
+def digesting(entries: Sequence[Entry]) -> Iterator[Callable[[], Mapping[str, File]]]:
+    """Digest large files by a thread during the block; calling it waits for them. Raises OSError.
+
+    They are those that an image holds as they are: what boot loaders are told about the image is
+    written into small ones only.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = {
+            entry.name: pool.submit(manifest.measure, entry.source)
+            for entry in entries
+            if isinstance(entry.source, Path) and entry.size >= _LARGE_BYTES
+        }
+        try:
+            yield lambda: {name: future.result() for name, future in running.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def write(
+    image: Path,
+    key: SigningKey | None,
+    *,
+    unsigned_changes: bool,
+    known: Mapping[str, File] | None = None,
+) -> None:
+    """Fill the room in a finished image; `known` files are not read.
+
+    Raises OSError, iso-unreadable.
+    """
+    measured = measure(image, known or {})
     fixed = {
         name: file
         for name, file in measured.files.items()
@@ -100,11 +132,12 @@ def undescribed() -> Mapping[str, bytes]:
     }
 
 
-def measure(image: Path) -> Measured:
-    """Read an image once and digest all of it. Raises OSError, iso-unreadable."""
+def measure(image: Path, known: Mapping[str, File] | None = None) -> Measured:
+    """Read an image once and digest all of it but `known` files. Raises OSError, iso-unreadable."""
     with mapped(image) as data:
         pieces = _pieces(image, data)
-        files = {name: _digest(data, places) for name, places in pieces.items()}
+        found = dict(known or {})
+        files = {name: found.get(name) or _digest(data, at) for name, at in pieces.items()}
         rest = _digest(data, _gaps(pieces.values(), len(data)))
         frame = Frame(size=len(data), sha384=rest.sha384)
     return Measured(files, frame, pieces)
