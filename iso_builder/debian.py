@@ -90,7 +90,7 @@ def settle(tree: Path, recipe: Recipe) -> None:
 
 
 def _tree(recipe: Recipe) -> Path:
-    name = cache.key({"recipe": asdict(recipe), "format": 3})
+    name = cache.key({"recipe": asdict(recipe), "format": 4})
     fresh_s = None if recipe.pins else FRESH_S
     return cache.obtain("trees", name, partial(_bootstrap, recipe), fresh_s=fresh_s)
 
