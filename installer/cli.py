@@ -14,7 +14,7 @@ from pathlib import Path
 import agent
 from agent.api.errors import TridentError
 from agent.reporting import logs
-from installer import cmdline, medium, provisions, session
+from installer import cmdline, medium, provisions, session, trust
 
 KERNEL_COMMAND_LINE = Path("/proc/cmdline")
 NOT_INSTALLED = 2
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 def _collect(parameters: cmdline.BootParameters) -> None:
     """What the medium brings; its Host Configuration too, unless a boot server has it."""
     if parameters.medium is not None:
+        trust.require_trusted(medium.MOUNT_POINT, _tell)
         medium.bring(_tell)
     if parameters.server is None:
         medium.collect(parameters, session.CONFIGURATION, _tell)
@@ -67,6 +68,9 @@ def _collect(parameters: cmdline.BootParameters) -> None:
 def _source(arguments: argparse.Namespace, parameters: cmdline.BootParameters) -> session.Source:
     if arguments.config is not None:
         return session.Source(file=arguments.config)
+    if parameters.medium is not None and parameters.server is not None:
+        # By hand, nothing may have been collected from this medium before.
+        trust.require_trusted(medium.MOUNT_POINT, _tell)
     return session.choose(parameters)
 
 

@@ -15,7 +15,7 @@ from agent.api.errors import Kind, TridentError, context
 from agent.check import findings, validate
 from agent.linux import block, eject, files, mounts
 from agent.medium import provisions as names_on_medium
-from installer import network, provisions, receipt, shelves
+from installer import network, provisions, receipt, shelves, trust
 from installer.cmdline import BootParameters
 from installer.provisions import Live
 from installer.shelves import Found, Shelf
@@ -31,10 +31,13 @@ _FOLDER = "trident"
 def collect(parameters: BootParameters, keep: Path, tell: Callable[[str], None]) -> None:
     """Find this machine's Host Configuration, check it and store it at `keep`.
 
-    Raises medium-unreadable and what `accepted` raises; then nothing is stored.
+    Needs: the medium was found to be trusted. Raises medium-untrusted, medium-unreadable and what
+    `accepted` raises; then nothing is stored.
     """
     at_hand = [*_sticks(), *on_medium(MOUNT_POINT)]
     found = accepted(parameters, at_hand, names(network.INTERFACES, SMBIOS))
+    if parameters.medium is not None:
+        trust.require_image(MOUNT_POINT, load.load_document(found.text).configuration)
     keep.parent.mkdir(parents=True, exist_ok=True)
     files.write(keep, found.text, mode=0o600)
     tell(f"the Host Configuration is {found.place}")
@@ -43,6 +46,7 @@ def collect(parameters: BootParameters, keep: Path, tell: Callable[[str], None])
 def bring(tell: Callable[[str], None], root: Path = MOUNT_POINT, live: Live | None = None) -> None:
     """Put in place what the medium brings for the live system.
 
+    Needs: the medium was found to be trusted.
     Raises medium-unreadable, provisions-not-placed, servicing/command-failed.
     """
     area = root / _OVERLAY

@@ -51,8 +51,25 @@ _held: Final[dict[Path, int]] = {}
 _tidied: Final[set[Path]] = set()
 
 
+_apart: ContextVar[Path | None] = ContextVar("apart", default=None)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """During the block nothing is taken from the caches and nothing is kept."""
+    with scratch() as place:
+        token = _apart.set(place / "trident-appliance")
+        try:
+            yield
+        finally:
+            _apart.reset(token)
+
+
 def root() -> Path:
     """The folder of all caches; not created."""
+    place = _apart.get()
+    if place is not None:
+        return place
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     return Path(home) / "trident-appliance"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,13 @@ from pathlib import Path
 import agent
 from agent.api.errors import TridentError
 from agent.api.units import ByteCount
-from iso_builder import cache_command, live, live_options, osimage
+from iso_builder import (
+    build_command,
+    cache_command,
+    contrast_command,
+    osimage,
+    trust_commands,
+)
 from iso_builder.cosi import commands as cosi
 from iso_builder.medium import commands as medium
 
@@ -27,9 +34,11 @@ def parser() -> argparse.ArgumentParser:
         "-V", "--version", action="version", version=f"trident-iso {agent.__version__}"
     )
     commands = top.add_subparsers(title="commands", required=True)
-    _add_live(commands)
+    build_command.add_parsers(commands)
     _add_os_image(commands)
     medium.add_parsers(commands)
+    trust_commands.add_parsers(commands)
+    contrast_command.add_parser(commands)
     cosi.add_parser(commands)
     cache_command.add_parser(commands)
     return top
@@ -39,19 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     arguments = parser().parse_args(argv)
     command: Command = arguments.run
+    # What is built must not depend on who builds it.
+    os.umask(0o022)
     try:
         return command(arguments) or 0
     except TridentError as error:
         if not cosi.tells_errors(arguments):
             print(error.render(), file=sys.stderr)
         return 1
-
-
-def _add_live(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = commands.add_parser("live", help="build the servicing image set")
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    live_options.add(command)
-    command.set_defaults(run=_live)
 
 
 def _add_os_image(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -88,9 +92,3 @@ def _os_image(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     osimage.export(options, arguments.output)
     print(f"{arguments.output}: {options.name}, {time.monotonic() - started:.1f} s")
-
-
-def _live(arguments: argparse.Namespace) -> None:
-    started = time.monotonic()
-    live.export(live_options.read(arguments), arguments.output)
-    print(f"{arguments.output}: servicing image set, {time.monotonic() - started:.1f} s")

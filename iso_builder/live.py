@@ -16,6 +16,7 @@ from agent.linux import run
 from iso_builder import (
     cache,
     debian,
+    epoch,
     initrd,
     kernel,
     livesystem,
@@ -24,17 +25,22 @@ from iso_builder import (
     modules,
     packages,
     payload,
+    pins,
 )
+from iso_builder.lock import USUAL, Origin
 
 _PROGRAMS = (payload.AGENT, payload.INSTALLER)
 _COPY_TIMEOUT_S = 300.0
 _SQUASH_TIMEOUT_S = 900.0
 _SOURCE = Path(__file__).parent
 _BOOT_SOURCES = (
-    *("initrd.py", "kernel.py", "cpio.py", "modules.py"),
+    *("initrd.py", "kernel.py", "cpio.py", "modules.py", "epoch.py"),
     *("files/init.sh", "files/dhcp-event.sh"),
 )
-_SOURCES = (*_BOOT_SOURCES, "live.py", "livesystem.py", "loaders.py", "manifest.py", "files/live")
+_SOURCES = (
+    *_BOOT_SOURCES,
+    *("live.py", "livesystem.py", "loaders.py", "manifest.py", "pins.py", "files/live"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Options:
     include: tuple[str, ...] = ()
     compression_level: int = 6
     """zstd level of the squashfs."""
+    origin: Origin = USUAL
 
 
 def build(options: Options) -> Path:
@@ -54,18 +61,18 @@ def build(options: Options) -> Path:
     Raises not-root, missing-binary, servicing/command-failed.
     """
     inputs = {
-        "options": asdict(options),
-        "recipes": [asdict(recipe) for recipe in _recipes(options)],
+        "compression": options.compression_level,
+        "recipes": [asdict(recipe) for recipe in recipes(options)],
+        "epoch": epoch.seconds(),
         "payload": payload.fingerprint(_PROGRAMS),
         "builder": cache.fingerprint([_SOURCE / name for name in _SOURCES]),
     }
     name = cache.key(inputs)
-    return cache.obtain("live", name, partial(_build, options), fresh_s=debian.FRESH_S)
+    return cache.obtain("live", name, partial(_build, options), fresh_s=options.origin.fresh_s)
 
 
-def export(options: Options, target: Path) -> None:
-    """Build and copy the image set to `target`; files of an older set there are replaced."""
-    source = build(options)
+def copy(source: Path, target: Path) -> None:
+    """Copy an image set to `target`; files of an older set there are replaced."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         copy = target / path.relative_to(source)
@@ -75,30 +82,30 @@ def export(options: Options, target: Path) -> None:
         unfinished.rename(copy)
 
 
+def recipes(options: Options) -> list[debian.Recipe]:
+    """Every tree of packages that goes into an image set, or a medium made of one."""
+    own = [packages.live(options.firmware, options.include), packages.kernel(options.kernel)]
+    return [options.origin.of(recipe) for recipe in (*own, *loaders.recipes())]
+
+
 def _build(options: Options, made: Path) -> None:
-    recipe = packages.live(options.firmware, options.include)
-    boot = _boot_layer(options, recipe)
+    recipe, *_ = recipes(options)
+    boot = _boot_layer(options)
     with debian.unpacked(recipe) as tree:
         identity = kernel.identify((boot / "vmlinuz").read_bytes())
         livesystem.configure(tree)
         run.run(["cp", "--archive", "--link", boot / "modules", tree / "usr/lib/modules"])
         payload.install(tree, _PROGRAMS, payload.Interpreter(packages.PYTHON))
+        epoch.settle(tree / payload.HOME)
+        debian.settle(tree, recipe)
         _squash(tree, made / "rootfs.squashfs", options.compression_level)
         dpkg_status = (tree / "var/lib/dpkg/status").read_text()
-    for name in ("vmlinuz", "initrd.img"):
-        shutil.copyfile(boot / name, made / name)
-    loaders.collect(loaders.NETBOOT, made)
+    shutil.copyfile(boot / "vmlinuz", made / "vmlinuz")
+    pin = pins.root_file_system(manifest.measure(made / "rootfs.squashfs").sha384)
+    (made / "initrd.img").write_bytes((boot / "initrd.img").read_bytes() + pin)
+    loaders.collect(loaders.NETBOOT, made, options.origin)
     listed = manifest.installed_packages(dpkg_status)
     manifest.write(made, manifest.describe(made, identity, listed))
-
-
-def _recipes(options: Options) -> list[debian.Recipe]:
-    return [
-        packages.live(options.firmware, options.include),
-        packages.kernel(options.kernel),
-        packages.signed_loaders(),
-        packages.newer_loaders(),
-    ]
 
 
 def _squash(tree: Path, target: Path, level: int) -> None:
@@ -109,10 +116,11 @@ def _squash(tree: Path, target: Path, level: int) -> None:
         run.run(command, timeout_s=_SQUASH_TIMEOUT_S)
 
 
-def _boot_layer(options: Options, recipe: debian.Recipe) -> Path:
+def _boot_layer(options: Options) -> Path:
     """The cached kernel, initrd and modules (`vmlinuz`, `initrd.img`, `modules/<release>`)."""
-    kernel_recipe = packages.kernel(options.kernel)
+    recipe, kernel_recipe, *_ = recipes(options)
     inputs = {
+        "epoch": epoch.seconds(),
         "recipes": [asdict(kernel_recipe), asdict(recipe)],
         "sources": cache.fingerprint([_SOURCE / name for name in _BOOT_SOURCES]),
     }
@@ -129,5 +137,6 @@ def _boot_layer(options: Options, recipe: debian.Recipe) -> Path:
             with cache.scratch() as scratch:
                 kernel.copy_modules(tree, scratch, release, modules.LIVE)
                 shutil.move(scratch / "lib/modules", made / "modules")
+            epoch.settle(made / "modules")
 
-    return cache.obtain("boot", cache.key(inputs), make, fresh_s=debian.FRESH_S)
+    return cache.obtain("boot", cache.key(inputs), make, fresh_s=options.origin.fresh_s)

@@ -100,6 +100,7 @@ def configure(tree: Path) -> None:
     debian.install(tree, "usr/lib/trident-live/dhcp-event", _text("dhcp-event.sh"), mode=0o755)
     debian.install(tree, "etc/systemd/journald.conf.d/trident.conf", _JOURNAL)
     debian.install(tree, "etc/resolv.conf", "")
+    _forget_when(tree / "etc/mdadm/mdadm.conf")
     # The initrd has configured an interface by its kernel name; udev must not rename it.
     debian.link(tree, "etc/systemd/network/99-default.link", "/dev/null")
     (tree / "etc/trident").mkdir(exist_ok=True)
@@ -108,6 +109,13 @@ def configure(tree: Path) -> None:
         key.unlink()
     for name in _MEDIUM_LINKS:
         debian.link(tree, name, "/run/trident/medium")
+
+
+def _forget_when(path: Path) -> None:
+    """Drop the lines in which a configuration file says when it was made."""
+    if path.exists():
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if "auto-generated on" not in line))
 
 
 def _identify(tree: Path) -> None:

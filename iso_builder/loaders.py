@@ -7,6 +7,8 @@ from pathlib import Path
 
 from agent.linux import run
 from iso_builder import cache, debian, packages
+from iso_builder.debian import Recipe
+from iso_builder.lock import USUAL, Origin
 
 _IPXE = "usr/lib/ipxe"
 _SHIM = "usr/lib/shim/shimx64.efi.signed"
@@ -44,25 +46,30 @@ MEDIUM = {
 """Loaders of an installation medium."""
 
 
-def collect(wanted: Mapping[str, str], target: Path) -> None:
+def collect(wanted: Mapping[str, str], target: Path, origin: Origin = USUAL) -> None:
     """Copy loaders into `target` under their names in `wanted`."""
-    source = _unpacked()
+    source = _unpacked(origin)
     for name, path in wanted.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_bytes((source / path).read_bytes())
 
 
-def _unpacked() -> Path:
+def recipes() -> tuple[Recipe, ...]:
+    """The trees that loaders come from."""
+    return (packages.signed_loaders(), packages.newer_loaders(), packages.bios_loaders())
+
+
+def _unpacked(origin: Origin) -> Path:
     """A cached folder with every loader at its path in its package."""
-    recipes = (packages.signed_loaders(), packages.newer_loaders(), packages.bios_loaders())
-    archives = [str(debian.archive(recipe)) for recipe in recipes]
+    sources = tuple(map(origin.of, recipes()))
+    archives = [str(debian.archive(recipe)) for recipe in sources]
     wanted = sorted({*NETBOOT.values(), *DISK.values(), *MEDIUM.values()})
     name = cache.key({"archives": archives, "files": wanted, "format": 1})
 
     folders = sorted({f"./{Path(path).parent}" for path in wanted})
 
     def build(made: Path) -> None:
-        for recipe in recipes:
+        for recipe in sources:
             archive = debian.archive(recipe)
             listing = set(run.run(["tar", "--list", "--file", archive]).stdout.split("\n"))
             here = [name for name in folders if f"{name}/" in listing]
@@ -71,4 +78,4 @@ def _unpacked() -> Path:
         if missing:
             raise debian.missing_files(missing)
 
-    return cache.obtain("loaders", name, build, fresh_s=debian.FRESH_S)
+    return cache.obtain("loaders", name, build, fresh_s=origin.fresh_s)

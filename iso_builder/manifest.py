@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.trust.contents import File
 from iso_builder.kernel import Identity
 
 _FIELDS = ("Package", "Version", "Architecture", "Status")
@@ -20,11 +21,6 @@ FILE_NAME = "manifest.json"
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class File(_Model):
-    size: int
-    sha384: str
 
 
 class Package(_Model):
@@ -58,13 +54,25 @@ def describe(directory: Path, kernel: Identity, packages: Iterable[Package]) -> 
     own = Package(name=kernel.package, version=kernel.package_version, architecture="amd64")
     return Manifest(
         kernel=Kernel(release=kernel.release, package=kernel.package),
-        files={name: _measure(directory / name) for name in names},
+        files={name: measure(directory / name) for name in names},
         packages=tuple(sorted((*packages, own), key=lambda package: package.name)),
     )
 
 
 def write(directory: Path, manifest: Manifest) -> None:
     (directory / FILE_NAME).write_text(manifest.model_dump_json(indent=1) + "\n")
+
+
+def read(directory: Path) -> Manifest:
+    """The manifest of an image set. Raises OSError, ValueError."""
+    return Manifest.model_validate_json((directory / FILE_NAME).read_bytes())
+
+
+def renew(directory: Path, name: str) -> None:
+    """Measure one file of an image set anew, after it was changed. Raises OSError, ValueError."""
+    before = read(directory)
+    files = before.files | {name: measure(directory / name)}
+    write(directory, before.model_copy(update={"files": files}))
 
 
 def installed_packages(dpkg_status: str) -> list[Package]:
@@ -87,7 +95,8 @@ def installed_packages(dpkg_status: str) -> list[Package]:
     return found
 
 
-def _measure(path: Path) -> File:
+def measure(path: Path) -> File:
+    """Size and digest of a file. Raises OSError."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha384").hexdigest()
     return File(size=path.stat().st_size, sha384=digest)

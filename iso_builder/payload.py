@@ -86,7 +86,7 @@ def install(tree: Path, programs: tuple[Program, ...], python: Interpreter) -> s
     home = tree / HOME
     shutil.copytree(wheels(root / "requirements/target.txt", python), home)
     for program in programs:
-        _copy_package(root / program.package, home / program.package)
+        copy_package(root / program.package, home / program.package)
         launcher = _LAUNCHER.format(module=program.module)
         debian.install(tree, f"usr/bin/{program.command}", launcher, mode=0o755)
     return _prove(tree, programs)
@@ -110,8 +110,12 @@ def wheels(requirements: Path, python: Interpreter) -> Path:
     return cache.obtain("wheels", name, build) / "lib"
 
 
-def _copy_package(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+def copy_package(source: Path, target: Path) -> None:
+    """Copy a package; its files are what they are whoever checked them out."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(source, target, ignore=ignored, copy_function=shutil.copyfile)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _prove(tree: Path, programs: tuple[Program, ...]) -> str:

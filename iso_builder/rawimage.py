@@ -21,7 +21,7 @@ _FIRST = MIB
 _BACKUP_TABLE = MIB
 _NAMESPACE = UUID("6d1f2a9c-3f0e-5f57-9d53-0c6a2f6f4c11")
 _MKFS_TIMEOUT_S = 600.0
-_SAME_TIME = {"SOURCE_DATE_EPOCH": "1700000000"}
+_SAME_TIME = {"SOURCE_DATE_EPOCH": "1700000000", "TZ": "UTC"}
 """The ESP does not tell when it was made."""
 
 
@@ -118,7 +118,8 @@ def _write_esp(
     target: Path, geometry: Geometry, identifiers: Identifiers, files: Mapping[str, Path]
 ) -> None:
     with context("writing the ESP"):
-        command = ["mkfs.vfat", "-F", "32", "-s", "1", "-i", identifiers.esp_volume, "-n", "ESP"]
+        command = ["mkfs.vfat", "--invariant", "-F", "32", "-s", "1"]
+        command += ["-i", identifiers.esp_volume, "-n", "ESP"]
         command += ["--offset", str(_FIRST // 512), str(target)]
         run.run([*command, str(geometry.esp_bytes // 1024)], env=_SAME_TIME)
         place = f"{target}@@{_FIRST}"

@@ -11,6 +11,7 @@ from lab import artifacts, qemu, scenario
 from lab.server import BASE_URL
 from lab.session import Bench, Session
 
+_LATER = (scenario.MediumConfiguration.CUSTOMIZED, scenario.MediumConfiguration.FORGED)
 _STICK_KIB = 8192
 _STICK_LABEL = "TRIDENT-CFG"
 
@@ -62,13 +63,16 @@ def create(session: Session, bench: Bench, home: Path) -> None:
     configuration = home / "medium.yaml"
     content = session.host_configuration(bench.spec, bench.spec.host_configuration)
     configuration.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    words = _build(session, spec, image(home))
+    signing = _signing(home) if spec.signed else []
+    words = [*_build(session, spec, image(home)), *signing]
     if spec.configuration is scenario.MediumConfiguration.EMBEDDED:
         words += ["--config", str(configuration)]
     artifacts.iso(*words)
-    if spec.configuration is scenario.MediumConfiguration.CUSTOMIZED:
+    if spec.configuration in _LATER:
         target = str(image(home))
-        artifacts.iso("customize", target, "--output", target, "--config", str(configuration))
+        change = ["customize", target, "--output", target, "--config", str(configuration)]
+        forged = spec.configuration is scenario.MediumConfiguration.FORGED
+        artifacts.iso(*change, *([] if forged else signing))
     if spec.configuration is scenario.MediumConfiguration.STICK:
         _write_stick(home / "stick.raw", configuration)
 
@@ -78,6 +82,12 @@ def _build(session: Session, spec: scenario.Medium, target: Path) -> list[str]:
     for name in spec.images:
         words += ["--image", str(session.files / f"{name}.cosi")]
     return words
+
+
+def _signing(home: Path) -> list[str]:
+    key = home / "site.key"
+    artifacts.iso("key", "generate", "--output", str(key))
+    return ["--key", str(key)]
 
 
 def _write_stick(target: Path, configuration: Path) -> None:

@@ -144,6 +144,8 @@ class MediumConfiguration(StrEnum):
     """`trident-iso iso --config`"""
     CUSTOMIZED = "customized"
     """`trident-iso customize --config`, after the medium was built"""
+    FORGED = "forged"
+    """The same without a signature, on a medium that is signed."""
     STICK = "stick"
     """On a USB stick labelled TRIDENT-CFG beside the medium."""
     NONE = "none"
@@ -169,6 +171,8 @@ class Medium(Model):
     """Embedded images; their `${NAME.url}` is then the place on the medium."""
     options: tuple[str, ...] = ()
     """More words for `trident-iso iso`."""
+    signed: bool = False
+    """By a key made for this run; changes are signed too."""
 
 
 class Machine(Model):

@@ -50,6 +50,14 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "Run the command from a checkout of the project.",
         ),
         "not-root": Meaning("Building images needs root.", "Run the same command with sudo."),
+        "package-altered": Meaning(
+            "The Debian archive has another package under a version that the lock names.",
+            "Find out which is the true one; if the archive is, write a new lock.",
+        ),
+        "package-gone": Meaning(
+            "The Debian archive no longer has package versions that the lock names.",
+            "Name an archive that keeps them (`--mirror`), or write a new lock.",
+        ),
         "package-file-missing": Meaning(
             "A Debian package no longer holds a file that goes into images.",
             "Compare the package's list of files with the path in the message.",
@@ -106,6 +114,11 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The datastore cannot be read, is damaged or of a later agent; a copy of it was kept.",
             "Run `trident commit`, which rebuilds it when disks and firmware leave no doubt; else "
             "do what the hint says.",
+        ),
+        "medium-untrusted": Meaning(
+            "The installation medium is not what was built and signed, or its list of contents is"
+            " gone. Nothing was written.",
+            "Compare the image with `trident-iso verify`, then write the medium anew.",
         ),
         "medium-unreadable": Meaning(
             "What was embedded into the installation medium is damaged.",
@@ -257,6 +270,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
             "The file is no ISO image, or none that the command can work on.",
             "Name an image that `trident-iso iso` made.",
         ),
+        "lock-mismatch": Meaning(
+            "The lock was written for other options, or by another version of the project.",
+            "Give the options it was written with, or write a new lock.",
+        ),
         "kernel-argument": Meaning(
             "A kernel argument or the countdown cannot be passed through a boot menu.",
             "Give each argument as a word of its own, without spaces and quotes.",
@@ -283,6 +300,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "machine-name": Meaning(
             "A Host Configuration is given for something that is no name of a machine, or twice.",
             "Name the machine by MAC address, serial number or UUID, each once.",
+        ),
+        "medium-takes-no-changes": Meaning(
+            "The boot server's medium is signed and allows no unsigned changes.",
+            "Build it with `--unsigned-changes`, or without a key.",
         ),
         "medium-unavailable": Meaning(
             "The installation medium that the boot server is to serve cannot be read.",
@@ -313,6 +334,10 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "no-placeholder": Meaning(
             "The ISO image has no placeholder for this path.",
             "List what it has: `trident-iso patch ISO`.",
+        ),
+        "not-comparable": Meaning(
+            "What was named is no medium, servicing image set or lock of trident-iso.",
+            "Name two of one kind.",
         ),
         "nothing-staged": Meaning(
             "Only `finalize` was allowed, and nothing is staged.",
@@ -370,6 +395,9 @@ ERRORS: Final[Mapping[Kind, Mapping[str, Meaning]]] = {
         "verity-mismatch": Meaning(
             "Image and configuration disagree on what verity protects.",
             "Make `storage.verity` match the image.",
+        ),
+        "signing-key": Meaning(
+            "A file is no Ed25519 key in PEM form.", "Make a pair with `trident-iso key generate`."
         ),
         "write-output-file": Meaning(
             "An output file cannot be written.", "Name a place with room that can be written."

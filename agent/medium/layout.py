@@ -28,7 +28,16 @@ IMAGES: Final = "images"
 OVERLAY_BYTES: Final = 1 << 20
 MENU_BYTES: Final = 8192
 
+SUMS: Final = "SHA384SUMS"
+CONTENTS: Final = "trident/contents.json"
+SIGNATURE: Final = "trident/contents.sig"
+CHANGES: Final = "trident/changes.json"
+CHANGES_SIGNATURE: Final = "trident/changes.sig"
+
 MENUS: Final = (GRUB_MENU, ISOLINUX_MENU)
+MUTABLE: Final = (OVERLAY, *MENUS)
+"""What `customize` overwrites; SEALS tells whether it may be trusted."""
+SEALS: Final = (SUMS, CONTENTS, SIGNATURE, CHANGES, CHANGES_SIGNATURE)
 
 
 def pristine(menu: str) -> str:

@@ -56,6 +56,8 @@ class OverlayMap(_Model):
     version: Literal[1] = 1
     base: Whole
     medium: Description
+    takes_changes: bool = True
+    """Whether the machine takes what is laid over the image without a signature."""
     pieces: tuple[Piece, ...]
 
     @model_validator(mode="after")
@@ -101,7 +103,13 @@ def beside(image: Path) -> Path:
     return image.with_name(image.name + _SUFFIX)
 
 
-def draw(image: Path, medium: Description, extents: Mapping[str, tuple[int, int]]) -> OverlayMap:
+def draw(
+    image: Path,
+    medium: Description,
+    extents: Mapping[str, tuple[int, int]],
+    *,
+    takes_changes: bool = True,
+) -> OverlayMap:
     """The map of an image; `extents` has offset and size of each file that can be replaced.
 
     Reads the whole image. Raises OSError.
@@ -125,6 +133,7 @@ def draw(image: Path, medium: Description, extents: Mapping[str, tuple[int, int]
     return OverlayMap(
         base=Whole(size=size, sha384=whole),
         medium=medium,
+        takes_changes=takes_changes,
         pieces=tuple(
             Piece(offset=start, size=end - start, sha384=sha384, name=name)
             for (start, end, name), sha384 in zip(spans, each, strict=True)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from agent.api.errors import Kind, TridentError
 from agent.medium import layout, menu, overlay
 from agent.medium.description import Description
+from agent.trust import contents
 
 _AREA_MENU: Final = "menu.json"
 """The menu of a changed medium, beside what is embedded in the reserved area."""
@@ -62,4 +63,12 @@ def parts(state: State) -> Mapping[str, bytes]:
     return {
         layout.OVERLAY: overlay.encode(area, layout.OVERLAY_BYTES),
         **menu.texts(state.menu),
+    }
+
+
+def undescribed() -> Mapping[str, bytes]:
+    """What stands in place of the description of changes when nobody describes them."""
+    return {
+        layout.CHANGES: bytes(contents.CHANGES_BYTES),
+        layout.CHANGES_SIGNATURE: bytes(contents.SIGNATURE_BYTES),
     }

@@ -62,6 +62,8 @@ def load(path: Path) -> Base:
     """Read map and reserved area. Raises medium-unavailable, overlay-map-wrong, iso-unreadable."""
     stamp = _stamp(path)
     drawn = overlay_map.read(path)
+    if not drawn.takes_changes:
+        raise _signed(path)
     extent = drawn.extent(layout.OVERLAY)
     if extent is None:
         raise overlay_map.wrong(f"it has no place for {layout.OVERLAY}")
@@ -91,6 +93,16 @@ def watch(path: Path) -> Callable[[], Base]:
         return known
 
     return current
+
+
+def _signed(path: Path) -> TridentError:
+    return TridentError(
+        Kind.INVALID_INPUT,
+        "medium-takes-no-changes",
+        f"{path} is signed, and machines would take nothing that is laid over it",
+        hint="build it with `trident-iso iso --key KEY --unsigned-changes`, or without a key",
+        fields={"path": str(path)},
+    )
 
 
 def unavailable(path: Path, error: OSError) -> TridentError:

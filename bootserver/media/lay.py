@@ -43,7 +43,7 @@ def installing(
     )
     name = f"{layout.CONFIGURATIONS}/{dashed}.yaml"
     files = {**base.state.files, name: configuration.encode()}
-    return base.drawn.laid(state.parts(State(base.state.built, chosen, files)))
+    return _laid(base, State(base.state.built, chosen, files))
 
 
 def booting_its_disk(base: Base, active_volume: str | None) -> Laid:
@@ -56,5 +56,12 @@ def booting_its_disk(base: Base, active_volume: str | None) -> Laid:
         countdown_s=before.countdown_s,
         local=_LOCAL.get(active_volume or "", Local.ANY),
     )
-    changed = State(base.state.built, chosen, base.state.files)
-    return base.drawn.laid(state.parts(changed))
+    return _laid(base, State(base.state.built, chosen, base.state.files))
+
+
+def _laid(base: Base, changed: State) -> Laid:
+    """These changes; what described earlier ones on the medium does not describe them."""
+    described = {
+        name: data for name, data in state.undescribed().items() if base.drawn.extent(name)
+    }
+    return base.drawn.laid({**state.parts(changed), **described})

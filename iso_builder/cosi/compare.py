@@ -75,7 +75,7 @@ def compare(first: CosiImage, second: CosiImage, meter: Meter | None = None) -> 
 
 
 def _metadata(first: CosiMetadata, second: CosiMetadata) -> Iterator[Change]:
-    yield from _changes(_facts(first), _facts(second))
+    yield from changes(_facts(first), _facts(second))
 
 
 def _facts(metadata: CosiMetadata) -> Mapping[str, str]:
@@ -98,7 +98,7 @@ def _facts(metadata: CosiMetadata) -> Mapping[str, str]:
 
 
 def _packages(first: CosiMetadata, second: CosiMetadata) -> Iterator[Change]:
-    yield from _changes(_versions(first), _versions(second))
+    yield from changes(_versions(first), _versions(second))
 
 
 def _versions(metadata: CosiMetadata) -> Mapping[str, str]:
@@ -114,7 +114,8 @@ def _version(package: OsPackage) -> str:
     return f"{package.version}-{package.release}" if package.release else package.version
 
 
-def _changes(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[Change]:
+def changes(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[Change]:
+    """The values that two tables do not share, by name."""
     for name in sorted(first.keys() | second.keys()):
         before, after = first.get(name), second.get(name)
         if before != after:

@@ -11,6 +11,8 @@ root=/newroot
 live=/run/live
 medium=/run/trident/medium
 image=$live/rootfs.squashfs
+pin=/etc/trident/rootfs.sha384 # of the root file system that this initrd was built with
+trusted=/etc/trident/trusted.pub # the key that signed what this initrd was shipped with, if any
 attempts=6
 
 say() {
@@ -35,6 +37,7 @@ prepare() {
     level=$(cut -f 1 /proc/sys/kernel/printk)
     [ "$level" -gt 4 ] || echo 5 >/proc/sys/kernel/printk
     tr ' ' '\n' </proc/cmdline >/run/cmdline
+    [ ! -e $trusted ] || cp $trusted /run/trident/
 }
 
 load_drivers() { # until no driver brings new devices
@@ -91,6 +94,11 @@ is_intact() { # SHA384: removes $image when it is not
 }
 
 fetch_rootfs() { # URL SHA384
+    if [ -e $trusted ] && [ "$2" != "$(cat $pin)" ]; then
+        reason="trident.rootfs.sha384 names another root file system than the one this initrd trusts"
+        action="the operator of the boot server must publish a matching image set"
+        return 1
+    fi
     fetch "$1" || return 1
     if ! is_intact "$2"; then
         reason="the root file system that was fetched is not the one named by trident.rootfs.sha384"
@@ -175,13 +183,11 @@ find_medium() { # LABEL: drives and USB take their time
 from_medium() { # LABEL
     /bin/modprobe -a isofs
     find_medium "$1" || return 1
-    hash=$(tr -d ' \n' <$medium/trident/manifest.json |
-        sed -n 's/.*"rootfs\.squashfs":{[^}]*"sha384":"\([0-9a-f]\{96\}\)".*/\1/p')
     if ! cp $medium/trident/rootfs.squashfs $image 2>/run/copy.log; then
         reason="the medium cannot be read into memory: $(tail -n 1 /run/copy.log)"
         action="give the machine more memory, or replace the medium if it has read errors"
-    elif ! is_intact "$hash"; then
-        reason="the root file system on the medium is damaged: its SHA-384 is not the one listed"
+    elif ! is_intact "$(cat $pin)"; then
+        reason="the root file system on the medium is damaged: its SHA-384 is not the one in the initrd"
         action="write the medium anew and compare it with the image"
     else
         say "read $(stat -c %s $image) bytes from the medium"

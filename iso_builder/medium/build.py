@@ -18,20 +18,35 @@ from agent.cosi.source import FileSource
 from agent.medium import layout, menu, provisions
 from agent.medium.description import Description
 from agent.medium.provisions import NOTHING, Provisions
-from iso_builder import cache, loaders
+from agent.trust.keys import SigningKey
+from iso_builder import cache, epoch, loaders, pins
 from iso_builder import live as servicing
-from iso_builder.medium import efi, embed, filesystem, hybrid, mapping
+from iso_builder.medium import efi, embed, filesystem, hybrid, mapping, seal
 from iso_builder.medium.filesystem import BootImages, Entry, Place
 from iso_builder.medium.rewrite import not_written
 
 _NAMESPACE = UUID("0f4b7a0c-6d1e-5b0e-9e2b-5b8a0d1c7f3e")
-_EPOCH_S = 1_700_000_000
 _READ_AHEAD_BYTES = 150 * filesystem.SECTOR
 """Drives may read this far behind the file system and must find something there."""
 _LABEL_DIGITS = 12
 BOOT = BootImages(layout.ISOLINUX, layout.EFI_IMAGE, layout.CATALOGUE)
 _MODULES = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "menu.c32")
 _ISOLINUX_FOLDER = layout.ISOLINUX.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Who signs a medium; the machine then accepts only what this key signed.
+
+    `unsigned_changes`: what `customize` or a boot server lays over it needs no signature.
+    """
+
+    key: SigningKey | None = None
+    unsigned_changes: bool = False
+
+
+NOBODY = Trust()
+"""Nobody signs: digests only."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,7 @@ class Order:
     """Count down although nothing is embedded."""
     provisions: Provisions = NOTHING
     """What the medium brings for the live system."""
+    trust: Trust = NOBODY
 
 
 @dataclass(frozen=True)
@@ -58,6 +74,7 @@ class Content:
     texts: Mapping[str, bytes]
     images: tuple[Path, ...]
     live: Path
+    trust: Trust = NOBODY
 
 
 def build(order: Order, target: Path) -> Description:
@@ -76,9 +93,9 @@ def build(order: Order, target: Path) -> Description:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with cache.scratch() as scratch:
-            loaders.collect(loaders.MEDIUM, scratch)
+            loaders.collect(loaders.MEDIUM, scratch, order.live.origin)
             texts = {**checked.texts, **order.provisions.on_medium()}
-            content = Content(description, texts, order.images, source)
+            content = Content(description, texts, order.images, source, order.trust)
             assemble(content, scratch, unfinished)
         mapping.forget(target)
         unfinished.replace(target)
@@ -95,16 +112,31 @@ def assemble(content: Content, workspace: Path, target: Path) -> None:
 
     Raises OSError, missing-binary, servicing/command-failed.
     """
-    time_s = int(os.environ.get("SOURCE_DATE_EPOCH") or _EPOCH_S)
-    label = content.description.menu.label
-    entries = [
-        Entry(layout.EFI_IMAGE, _efi_image(workspace, label, time_s)),
-        *_boot_entries(content.live, workspace),
+    key = content.trust.key
+    parts = entries(content, workspace)
+    parts += seal.room(parts, layout.CATALOGUE, signed=key is not None)
+    with seal.digesting(parts) as digested:
+        write_image(target, content.description.menu.label, parts, workspace)
+        known = digested()
+    seal.write(target, key, unsigned_changes=content.trust.unsigned_changes, known=known)
+    with target.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def entries(content: Content, workspace: Path) -> list[Entry]:
+    """All files of a medium but for the lists of what it holds."""
+    return [
+        Entry(layout.EFI_IMAGE, _efi_image(workspace, content.description.menu.label)),
+        *_boot_entries(content, workspace),
         *menu_entries(content.description),
         *trident_entries(content),
         *(Entry(f"{layout.IMAGES}/{path.name}", path) for path in content.images),
     ]
-    places = filesystem.write(target, label, entries, BOOT, time_s=time_s)
+
+
+def write_image(target: Path, label: str, parts: Sequence[Entry], workspace: Path) -> None:
+    """Write an image that boots as a disc and as a disk. Raises OSError."""
+    places = filesystem.write(target, label, parts, BOOT, time_s=epoch.seconds())
     _make_hybrid(target, places, label, (workspace / "isohdpfx.bin").read_bytes())
 
 
@@ -134,8 +166,10 @@ def _describe(
     brought = order.provisions.on_medium()
     unattended = order.unattended or bool(checked.texts) or has_server(arguments)
     digest = hashlib.sha256((source / "manifest.json").read_bytes())
-    embedded = sorted({**checked.texts, **brought}.items())
-    for part in (*sorted(digests.items()), *embedded, arguments, unattended):
+    key = order.trust.key
+    trust = () if key is None else (key.public.identity, order.trust.unsigned_changes)
+    content = (*sorted(digests.items()), *sorted({**checked.texts, **brought}.items()))
+    for part in (*content, arguments, unattended, *trust):
         digest.update(repr(part).encode())
     chosen = menu.chosen(
         label=layout.LABEL_PREFIX + digest.hexdigest()[:_LABEL_DIGITS].upper(),
@@ -152,7 +186,7 @@ def _describe(
     )
 
 
-def _efi_image(workspace: Path, label: str, time_s: int) -> Path:
+def _efi_image(workspace: Path, label: str) -> Path:
     redirection, marker = workspace / "redirection.cfg", workspace / "marker"
     redirection.write_text(menu.grub_redirection(label))
     marker.write_text(f"{label}\n")
@@ -165,16 +199,21 @@ def _efi_image(workspace: Path, label: str, time_s: int) -> Path:
         menu.MARKER: marker,
     }
     image = workspace / "efi.img"
-    efi.write(image, files, volume=uuid5(_NAMESPACE, label).hex[:8], time_s=time_s)
+    efi.write(image, files, volume=uuid5(_NAMESPACE, label).hex[:8], time_s=epoch.seconds())
     return image
 
 
-def _boot_entries(live: Path, workspace: Path) -> Iterator[Entry]:
+def _boot_entries(content: Content, workspace: Path) -> Iterator[Entry]:
     yield Entry(layout.ISOLINUX, workspace / "isolinux.bin")
     for module in _MODULES:
         yield Entry(f"{_ISOLINUX_FOLDER}/{module}", workspace / module)
-    yield Entry(layout.KERNEL, live / "vmlinuz")
-    yield Entry(layout.INITRD, live / "initrd.img")
+    yield Entry(layout.KERNEL, content.live / "vmlinuz")
+    initrd = content.live / "initrd.img"
+    if content.trust.key is None:
+        yield Entry(layout.INITRD, initrd)
+    else:
+        pin = pins.trusted_key(content.trust.key.public)
+        yield Entry(layout.INITRD, initrd.read_bytes() + pin)
 
 
 def menu_entries(description: Description) -> Iterator[Entry]:
@@ -212,5 +251,3 @@ def _make_hybrid(image: Path, places: Mapping[str, Place], label: str, boot_code
         stream.write(hybrid.front(tables, boot_code))
         stream.seek(size - hybrid.BACKUP_BYTES)
         stream.write(hybrid.back(tables))
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -1,4 +1,4 @@
-"""`trident-iso iso|customize|patch`: the commands around installation media."""
+"""`trident-iso customize|patch`, and what a medium is told when it is built."""
 
 from __future__ import annotations
 
@@ -15,29 +15,19 @@ from agent.medium import overlay_map
 from agent.medium.menu import CONSOLES
 from agent.medium.provisions import found, is_provision
 from agent.medium.state import State
-from iso_builder import live_options
+from iso_builder import live, live_options
 from iso_builder.medium import build, customize, embed, mapping, placeholder, provisions
 
 _STANDARD_OUTPUT = Path("-")
+_BUILDING = (
+    *("image", "unattended", "unsigned_changes", "config", "config_for"),
+    *("server", "kernel_arg", "countdown", "pre_install", "network", "ca", "file"),
+)
 _SERVER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands; each sets `run`."""
-    iso = commands.add_parser("iso", help="build an installation medium (ISO image and USB stick)")
-    iso.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
-    iso.add_argument(
-        "--image", type=Path, action="append", default=[], metavar="FILE", help="embed a COSI file"
-    )
-    iso.add_argument(
-        "--unattended",
-        action="store_true",
-        help="install when the countdown ends although nothing is embedded",
-    )
-    _add_content(iso)
-    live_options.add(iso)
-    iso.set_defaults(run=_iso)
-
     change = commands.add_parser("customize", help="show or change what a medium was told")
     change.add_argument("iso", type=Path, metavar="ISO")
     change.add_argument(
@@ -50,6 +40,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     change.add_argument("--reset", action="store_true", help="give back the medium as it was built")
     change.add_argument("--show", action="store_true", help="print what the medium was told")
     _add_content(change)
+    live_options.add_key(change, "sign the changes")
     change.set_defaults(run=_customize)
 
     map_ = commands.add_parser("map", help="write the overlay map of a medium anew")
@@ -67,6 +58,43 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="put FILE in place of the placeholder of PATH; without any, placeholders are listed",
     )
     patch.set_defaults(run=_patch)
+
+
+def add_building(command: argparse.ArgumentParser) -> None:
+    """Add what only a medium that is built can be told."""
+    command.add_argument(
+        "--image", type=Path, action="append", default=[], metavar="FILE", help="embed a COSI file"
+    )
+    command.add_argument(
+        "--unattended",
+        action="store_true",
+        help="install when the countdown ends although nothing is embedded",
+    )
+    command.add_argument(
+        "--unsigned-changes",
+        action="store_true",
+        help="with --key: what is changed later (customize, boot server) needs no signature",
+    )
+    _add_content(command)
+
+
+def given(arguments: argparse.Namespace) -> list[str]:
+    """The options of media that were given to a command; of one that has none, nothing."""
+    return [f"--{name.replace('_', '-')}" for name in _BUILDING if getattr(arguments, name, None)]
+
+
+def order(arguments: argparse.Namespace, options: live.Options, trust: build.Trust) -> build.Order:
+    """The medium that was asked for. Raises machine-name."""
+    return build.Order(
+        live=options,
+        configurations=tuple(_configurations(arguments)),
+        images=tuple(arguments.image),
+        arguments=_arguments(arguments),
+        countdown_s=10 if arguments.countdown is None else arguments.countdown,
+        unattended=arguments.unattended,
+        trust=trust,
+        provisions=provisions.read(arguments),
+    )
 
 
 def _add_content(command: argparse.ArgumentParser) -> None:
@@ -89,23 +117,6 @@ def _add_content(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _iso(arguments: argparse.Namespace) -> None:
-    order = build.Order(
-        live=live_options.read(arguments),
-        configurations=tuple(_configurations(arguments)),
-        images=tuple(arguments.image),
-        arguments=_arguments(arguments),
-        countdown_s=10 if arguments.countdown is None else arguments.countdown,
-        unattended=arguments.unattended,
-        provisions=provisions.read(arguments),
-    )
-    started = time.monotonic()
-    description = build.build(order, arguments.output)
-    size = arguments.output.stat().st_size
-    print(f"{arguments.output}: {size / 2**20:.1f} MiB, {time.monotonic() - started:.1f} s")
-    print(f"label: {description.menu.label}")
-
-
 def _customize(arguments: argparse.Namespace) -> None:
     order = customize.Order(
         configurations=tuple(_configurations(arguments)),
@@ -122,11 +133,12 @@ def _customize(arguments: argparse.Namespace) -> None:
     output = _output(arguments)
     streams = output == _STANDARD_OUTPUT
     target = sys.stdout.buffer if streams else output
+    key = live_options.read_key(arguments)
     started = time.monotonic()
     if arguments.reset:
         state = customize.reset(arguments.iso, target)
     else:
-        state = customize.customize(arguments.iso, order, target)
+        state = customize.customize(arguments.iso, order, target, key)
     said = sys.stderr if streams else sys.stdout
     print("\n".join(describe(state)), file=said)
     print(f"{output}: written in {time.monotonic() - started:.1f} s", file=said)

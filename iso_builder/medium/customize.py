@@ -20,12 +20,16 @@ from agent.medium import layout, menu, state
 from agent.medium.description import Description
 from agent.medium.provisions import NOTHING, Provisions, laid_over
 from agent.medium.state import State
-from iso_builder.medium import build, embed, filesystem, mapping
+from agent.trust.keys import SigningKey
+from iso_builder.medium import build, embed, filesystem, mapping, seal
 from iso_builder.medium.filesystem import Place
 from iso_builder.medium.piece import Piece
 from iso_builder.medium.rewrite import rewrite, stream
 
-_NEEDED = (layout.DESCRIPTION, layout.OVERLAY, *layout.MENUS, *map(layout.pristine, layout.MENUS))
+_NEEDED = (
+    *(layout.DESCRIPTION, *layout.MUTABLE, *map(layout.pristine, layout.MENUS)),
+    *(layout.CONTENTS, layout.CHANGES, layout.CHANGES_SIGNATURE),
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,12 @@ def read(image: Path) -> State:
     return state.read(built, parts[layout.OVERLAY])
 
 
-def customize(image: Path, order: Order, target: Path | BinaryIO) -> State:
+def customize(
+    image: Path, order: Order, target: Path | BinaryIO, key: SigningKey | None = None
+) -> State:
     """Write a changed copy of `image` to `target`: a file (also `image` itself), or a stream.
+
+    `key` signs the changes.
 
     What was laid over the medium before is kept unless the order replaces it.
     Raises iso-unreadable, overlay-too-large, kernel-arguments-too-long, write-output-file, and what
@@ -71,7 +79,7 @@ def customize(image: Path, order: Order, target: Path | BinaryIO) -> State:
         countdown_s=order.countdown_s or before.menu.countdown_s,
     )
     after = State(before.built, chosen, files)
-    _write(image, target, lambda _: state.parts(after))
+    _write(image, target, lambda parts: _described(parts[layout.CONTENTS], state.parts(after), key))
     return after
 
 
@@ -89,10 +97,17 @@ def _embedded(image: Path, name: str) -> Source | None:
     return None if place is None else Piece(image, place)
 
 
+def _described(
+    contents: bytes, areas: Mapping[str, bytes], key: SigningKey | None
+) -> Mapping[str, bytes]:
+    return {**areas, **seal.describe(contents, areas, key)}
+
+
 def _pristine_parts(parts: Mapping[str, bytes]) -> Mapping[str, bytes]:
     return {
         layout.OVERLAY: bytes(len(parts[layout.OVERLAY])),
         **{name: parts[layout.pristine(name)] for name in layout.MENUS},
+        **state.undescribed(),
     }
 
 

@@ -28,7 +28,8 @@ def write(target: Path, files: Mapping[str, Path], *, volume: str, time_s: int) 
     with target.open("wb") as image:
         image.truncate(size)
     with context("writing the EFI boot image"):
-        command = ["mkfs.vfat", "-i", volume, "-n", "TRIDENT", str(target)]
+        # --invariant: the label has a date, for which dosfstools 4.2 ask the clock otherwise.
+        command = ["mkfs.vfat", "--invariant", "-i", volume, "-n", "TRIDENT", str(target)]
         run.run(command, env=clock)
         folders = {str(parent) for name in files for parent in Path(name).parents} - {"."}
         for folder in sorted(folders):

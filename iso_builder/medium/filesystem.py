@@ -96,12 +96,7 @@ def places(path: Path, names: Sequence[str]) -> Mapping[str, Place]:
 
     Raises iso-unreadable for what is no ISO image with Rock Ridge names.
     """
-    image = pycdlib.PyCdlib()
-    try:
-        image.open(str(path))
-    except (PyCdlibException, OSError) as error:
-        raise _unreadable(path, str(error)) from error
-    try:
+    with _opened(path) as image:
         found = {}
         for name in names:
             try:
@@ -111,6 +106,17 @@ def places(path: Path, names: Sequence[str]) -> Mapping[str, Place]:
             if place.size < _LARGEST_PIECE:
                 found[name] = place
         return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pycdlib.PyCdlib]:
+    image = pycdlib.PyCdlib()
+    try:
+        image.open(str(path))
+    except (PyCdlibException, OSError) as error:
+        raise unreadable(path, str(error)) from error
+    try:
+        yield image
     finally:
         image.close()
 
@@ -201,7 +207,8 @@ def _clock_stopped(time_s: int) -> Iterator[None]:
             vars(module)["time"] = time
 
 
-def _unreadable(path: Path, why: str) -> TridentError:
+def unreadable(path: Path, why: str) -> TridentError:
+    """The error for what is no ISO image, or a damaged one."""
     return TridentError(
         Kind.INVALID_INPUT,
         "iso-unreadable",

@@ -8,10 +8,12 @@ from agent.linux import files
 from agent.medium import layout, overlay_map
 from agent.medium.description import Description
 from agent.medium.overlay_map import OverlayMap
+from agent.trust import check
 from iso_builder.medium import filesystem
+from iso_builder.medium.filesystem import Place
 from iso_builder.medium.rewrite import not_written
 
-_REPLACED = (layout.OVERLAY, *layout.MENUS)
+_REPLACED = (*layout.MUTABLE, layout.CHANGES, layout.CHANGES_SIGNATURE)
 
 
 def write(image: Path, built: Description) -> OverlayMap:
@@ -19,15 +21,24 @@ def write(image: Path, built: Description) -> OverlayMap:
 
     Raises iso-unreadable, write-output-file.
     """
-    found = filesystem.places(image, _REPLACED)
-    extents = {name: (place.offset, place.size) for name, place in found.items()}
+    found = filesystem.places(image, (*_REPLACED, layout.CONTENTS, layout.SIGNATURE))
+    extents = {name: (found[name].offset, found[name].size) for name in _REPLACED if name in found}
     target = overlay_map.beside(image)
     try:
-        drawn = overlay_map.draw(image, built, extents)
+        takes = layout.SIGNATURE not in found or _allows_changes(image, found[layout.CONTENTS])
+        drawn = overlay_map.draw(image, built, extents, takes_changes=takes)
         files.write(target, drawn.dump())
     except OSError as error:
         raise not_written(target, error) from error
     return drawn
+
+
+def _allows_changes(image: Path, place: Place) -> bool:
+    """Whether a signed medium says that changes of it need no signature."""
+    with image.open("rb") as stream:
+        stream.seek(place.offset)
+        listed = check.read_contents(stream.read(place.size))
+    return listed is not None and listed.unsigned_changes
 
 
 def forget(image: Path) -> None:

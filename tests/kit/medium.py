@@ -10,7 +10,8 @@ from agent.api import yamltext
 from agent.medium import layout
 from agent.medium.description import Description
 from agent.medium.menu import Menu
-from iso_builder.medium import build, filesystem
+from iso_builder.medium import build, filesystem, seal
+from iso_builder.medium.build import Trust
 from iso_builder.medium.filesystem import Entry
 from tests.unit.cosi.images import cosi_bytes
 
@@ -57,16 +58,20 @@ def image_of(url: str, sha384: str = "ignored") -> dict[str, str]:
     return {"url": url, "sha384": sha384}
 
 
-def medium(folder: Path, menu: Menu | None = None, **images: str) -> Path:
+def medium(
+    folder: Path, menu: Menu | None = None, *, trust: Trust | None = None, **images: str
+) -> Path:
     """The files of a medium that customizing looks at, and room for others, in an ISO image."""
     description = Description(
         builder="trident-iso test",
         menu=menu or Menu(label=LABEL),
         images={name.replace("_", "."): digest for name, digest in images.items()},
     )
-    content = build.Content(description, {}, (), folder)
+    trust = trust or Trust()
+    content = build.Content(description, {}, (), folder, trust)
     for name in ("manifest.json", "rootfs.squashfs"):
-        (folder / name).write_bytes(hashlib.sha256(name.encode()).digest() * 1000)
+        if not (folder / name).exists():
+            (folder / name).write_bytes(hashlib.sha256(name.encode()).digest() * 1000)
     entries = [
         Entry(layout.EFI_IMAGE, bytes(4096)),
         Entry(layout.ISOLINUX, bytes(4096)),
@@ -74,6 +79,8 @@ def medium(folder: Path, menu: Menu | None = None, **images: str) -> Path:
         *build.trident_entries(content),
         Entry(f"{layout.IMAGES}/{IMAGE}", cosi_bytes()),
     ]
+    entries += seal.room(entries, layout.CATALOGUE, signed=trust.key is not None)
     target = folder / "medium.iso"
     filesystem.write(target, description.menu.label, entries, build.BOOT, time_s=1_700_000_000)
+    seal.write(target, trust.key, unsigned_changes=trust.unsigned_changes)
     return target

@@ -16,7 +16,11 @@ from agent.api.events import OperationDone
 from agent.linux.run import run
 from agent.medium import layout
 from agent.medium.menu import Local
-from iso_builder.medium import customize, embed, mapping
+from agent.trust import keys
+from agent.trust.check import Problem
+from iso_builder import verify
+from iso_builder.medium import customize, embed, filesystem, mapping
+from iso_builder.medium.build import Trust
 from tests.kit.bootserver import HOST_CONFIGURATION, MAC, OTHER_MAC, BootServer
 from tests.kit.medium import image_of, medium
 
@@ -263,3 +267,38 @@ def test_the_clients_check_looks_at_the_medium(server: BootServer) -> None:
     server.declare()
     with server.serving():
         assert f"{MAC} installation medium" in server.command("check").stdout
+
+
+def test_what_described_earlier_changes_of_the_base_does_not_come_along(
+    server: BootServer, tmp_path: Path
+) -> None:
+    """It would not fit, and a machine would take the medium for one that somebody tampered with."""
+    base = base_of(server)
+    customize.customize(base, customize.Order(countdown_s=77), base)
+    server.declare()
+    with server.serving():
+        served = get(server)
+    path = tmp_path / "served.iso"
+    path.write_bytes(served.content)
+    found = filesystem.places(path, [layout.CHANGES])[layout.CHANGES]
+    assert not any(served.content[found.offset : found.offset + found.size])
+    report = verify.verify(path, None)
+    assert {one.problem for one in report.findings} == {Problem.UNDESCRIBED}
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_signed_base_must_allow_changes(
+    server: BootServer, tmp_path: Path, allowed: bool
+) -> None:
+    base = medium(
+        tmp_path, trust=Trust(keys.generate(), unsigned_changes=allowed), os_cosi="0" * 96
+    )
+    mapping.write(base, customize.read(base).built)
+    server.declare()
+    if not allowed:
+        answer = server.command("serve")
+        assert answer.returncode == 1
+        assert "medium-takes-no-changes" in answer.stderr
+        return
+    with server.serving():
+        assert get(server).status_code == 200

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 
 from agent.linux.run import run
-from iso_builder import manifest
-from iso_builder.manifest import File, Kernel, Manifest
 from iso_builder.medium import filesystem
 
 pytestmark = pytest.mark.tools
@@ -103,17 +101,14 @@ def test_words_of_the_command_line_are_found_whole(word: str, found: bool) -> No
     assert call(f"has_word {word} && echo yes", *prepared) == ("yes\n" if found else "")
 
 
-def read_medium(folder: Path, rootfs: bytes, listed: bytes) -> tuple[str, bool]:
+def read_medium(folder: Path, rootfs: bytes, pinned: bytes) -> tuple[str, bool]:
     """What reading a mounted medium says, and whether an image is left in memory."""
-    files = {"rootfs.squashfs": File(size=len(listed), sha384=hashlib.sha384(listed).hexdigest())}
-    files |= {"vmlinuz": File(size=1, sha384="0" * 96), "x/rootfs": File(size=1, sha384="1" * 96)}
-    described = Manifest(kernel=Kernel(release="6.1", package="p"), files=files, packages=())
     (folder / "trident").mkdir()
     (folder / "trident/rootfs.squashfs").write_bytes(rootfs)
-    manifest.write(folder / "trident", described)
+    (folder / "pin").write_text(hashlib.sha384(pinned).hexdigest() + "\n")
     said = call(
         'from_medium LABEL || echo "$reason"',
-        f"medium={folder} image={folder}/in-memory",
+        f"medium={folder} image={folder}/in-memory pin={folder}/pin",
         "find_medium() { :; }",
         "umount() { :; }",
         'say() { echo "$@"; }',
@@ -121,7 +116,7 @@ def read_medium(folder: Path, rootfs: bytes, listed: bytes) -> tuple[str, bool]:
     return said, (folder / "in-memory").exists()
 
 
-def test_what_the_manifest_lists_is_read_from_the_medium(tmp_path: Path) -> None:
+def test_what_the_initrd_was_built_with_is_read_from_the_medium(tmp_path: Path) -> None:
     said, kept = read_medium(tmp_path, b"root" * 9999, b"root" * 9999)
     assert said == "read 39996 bytes from the medium\n"
     assert kept
@@ -129,7 +124,7 @@ def test_what_the_manifest_lists_is_read_from_the_medium(tmp_path: Path) -> None
 
 def test_a_medium_with_a_flipped_bit_is_refused_and_nothing_of_it_kept(tmp_path: Path) -> None:
     said, kept = read_medium(tmp_path, b"roou" + b"root" * 9998, b"root" * 9999)
-    assert "SHA-384 is not the one listed" in said
+    assert "SHA-384 is not the one in the initrd" in said
     assert not kept
 
 
@@ -144,7 +139,7 @@ def web_server(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def fetch(folder: Path, url: str, content: bytes) -> tuple[list[str], bool]:
+def fetch(folder: Path, url: str, content: bytes, *before: str) -> tuple[list[str], bool]:
     """What a network boot says about a root file system, and whether it is left in memory."""
     said = call(
         f'connect_patiently fetch_rootfs {url} {hashlib.sha384(content).hexdigest()}; echo "$?"',
@@ -157,6 +152,7 @@ def fetch(folder: Path, url: str, content: bytes) -> tuple[list[str], bool]:
         "sleep() { :; }",
         'say() { echo "$@"; }',
         "mount -t tmpfs tmpfs /run",
+        *before,
     )
     return said.splitlines(), (folder / "in-memory").exists()
 
@@ -177,6 +173,22 @@ def test_another_root_file_system_than_the_one_named_is_refused_each_time(
     assert [line[:15] for line in refusals] == ["attempt 1 of 2:", "attempt 2 of 2:"]
     assert said[-1] == "1"
     assert not kept
+
+
+def test_an_initrd_that_was_signed_fetches_only_the_root_file_system_it_was_built_with(
+    tmp_path: Path, server: str
+) -> None:
+    (tmp_path / "key").touch()
+    (tmp_path / "pin").write_text(hashlib.sha384(b"its own").hexdigest() + "\n")
+    trust = f"trusted={tmp_path}/key pin={tmp_path}/pin"
+    said, kept = fetch(tmp_path, f"{server}/rootfs.squashfs", b"root" * 9999, trust)
+    assert "another root file system than the one this initrd trusts" in "\n".join(said)
+    assert said[-1] == "1"
+    assert not kept
+    (tmp_path / "pin").write_text(hashlib.sha384(b"root" * 9999).hexdigest() + "\n")
+    said, kept = fetch(tmp_path, f"{server}/rootfs.squashfs", b"root" * 9999, trust)
+    assert said[-1] == "0"
+    assert kept
 
 
 def test_a_file_that_the_server_lacks_is_named_with_what_the_server_said(

@@ -42,7 +42,7 @@ def test_it_names_the_image_and_every_piece_of_it(iso: Path) -> None:
     for piece in found.pieces:
         assert piece.sha384 == hashlib.sha384(data[piece.offset : piece.end]).hexdigest()
     names = {piece.name for piece in found.pieces if piece.name}
-    assert names == {layout.OVERLAY, *layout.MENUS}
+    assert names == {*layout.MUTABLE, layout.CHANGES, layout.CHANGES_SIGNATURE}
     places = filesystem.places(iso, [layout.OVERLAY])
     extent = found.extent(layout.OVERLAY)
     assert extent is not None

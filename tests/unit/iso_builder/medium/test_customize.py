@@ -40,7 +40,7 @@ def test_only_the_reserved_area_and_the_menus_change(iso: Path, tmp_path: Path) 
     before, after = bytearray(iso.read_bytes()), bytearray(target.read_bytes())
     assert len(before) == len(after)
     assert before != after
-    for place in filesystem.places(iso, [layout.OVERLAY, *layout.MENUS]).values():
+    for place in filesystem.places(iso, [*layout.MUTABLE, layout.CHANGES]).values():
         span = slice(place.offset, place.offset + place.size)
         assert before[span] != after[span]
         before[span] = after[span] = bytes(place.size)
