@@ -11,6 +11,7 @@ from agent.api.errors import Kind, TridentError
 from agent.linux import systemd
 
 TIMEOUT_S = 600.0
+_GRACE_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,12 @@ def reboot(timeout_s: float = TIMEOUT_S, ask: Callable[[], None] = systemd.reboo
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
     log.info("rebooting")
-    ask()
+    try:
+        ask()
+    except TridentError:
+        # The shutdown may be quicker than systemctl, and end that first.
+        if not stopped.wait(_GRACE_S):
+            raise
     if stopped.wait(timeout_s):
         return
     raise TridentError(
