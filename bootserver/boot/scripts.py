@@ -103,11 +103,15 @@ boot
 
 
 def grub_local(reason: str, active_volume: str | None = None) -> str:
-    """Start the loader on the local disk: of the active A/B volume if known, else the fallback."""
+    """Start the loader on the local disk: of the active A/B volume if known, else the fallback.
+
+    `root` tells shim where it came from: it would load the second stage over the network again.
+    """
     folder = {"volume-a": "AZLA", "volume-b": "AZLB"}.get(active_volume or "")
     loaders = ([f"/EFI/{folder}/BOOTX64.EFI"] if folder else []) + [_FALLBACK_LOADER]
     attempts = "".join(
         f"""if search --no-floppy --file {loader} --set=esp; then
+  set root=$esp
   chainloader ($esp){loader}
   boot
 fi

@@ -83,4 +83,4 @@ def test_grub_starts_the_loader_of_the_active_volume_before_the_fallback() -> No
 def test_grub_starts_the_fallback_loader_when_the_volume_is_unknown() -> None:
     text = scripts.grub_local("installed")
     assert "AZL" not in text
-    assert "chainloader ($esp)/EFI/BOOT/BOOTX64.EFI" in text
+    assert "set root=$esp\n  chainloader ($esp)/EFI/BOOT/BOOTX64.EFI" in text
