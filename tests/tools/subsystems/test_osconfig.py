@@ -105,7 +105,8 @@ def installed(tmp_path: Path) -> Agent:
 
 
 def launcher(installed: Agent, text: str) -> None:
-    installed.launcher.write_text(f"#!{sys.executable}\n{text}\n")
+    python = Path(sys.executable).resolve()  # /tmp, where the checkout may be, is empty in the copy
+    installed.launcher.write_text(f"#!{python}\n{text}\n")
     installed.launcher.chmod(0o755)
 
 
