@@ -23,7 +23,7 @@ from lab.errors import ScenarioFailed
 from lab.machine import plugged_in
 from lab.session import Narrator
 
-DEFAULT_ARGUMENTS = ("-q", "-m", "toolbox", "tests")
+DEFAULT_ARGUMENTS = ("-q", "-m", "toolbox", "tests/tools")
 START_LIMIT_S = 300.0
 TEST_LIMIT_S = 1800.0
 _MAC = "52:54:00:77:00:7b"
