@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from agent.api import load, yamltext
-from agent.api.errors import Kind, TridentError
+from agent.api.errors import Kind, TridentError, unreadable
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -19,13 +19,7 @@ def read_text(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "read-input-file",
-            f"cannot read {path}: {reason}",
-            hint="check the path and its permissions",
-            fields={"path": str(path)},
-        ) from error
+        raise unreadable(path, reason, "check the path and its permissions") from error
 
 
 def parse_model(path: Path, model: type[ModelT], code: str) -> ModelT:

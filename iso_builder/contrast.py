@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from agent.api.errors import Kind, TridentError
+from agent.api.errors import Kind, TridentError, unreadable
 from agent.medium import layout
 from iso_builder import lock, manifest, verify
 from iso_builder.cosi.compare import Change, changes
@@ -90,12 +90,8 @@ def read(path: Path) -> Facts:
             is_medium = stream.read(5) == b"CD001"
         return _medium(path) if is_medium else _lock(path)
     except OSError as error:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "read-input-file",
-            f"{error.filename or path} cannot be read: {error.strerror}",
-            hint="name a medium, an image set or a lock that trident-iso made",
-        ) from error
+        hint = "name a medium, an image set or a lock that trident-iso made"
+        raise unreadable(error.filename or path, error.strerror, hint) from error
     except ValueError as error:
         raise _not_comparable(f"{path} is no medium, image set or lock of this version") from error
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.api.errors import Kind, TridentError
+from agent.api.errors import Kind, TridentError, unreadable
 from agent.linux import files
 from agent.trust.contents import sha384
 from iso_builder import debian, payload
@@ -93,13 +93,8 @@ def parse(path: Path) -> Lock:
     try:
         return Lock.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "read-input-file",
-            f"cannot read the lock {path}: {error.strerror}",
-            hint="name a lock that `trident-iso build --lock FILE` wrote",
-            fields={"path": str(path)},
-        ) from error
+        hint = "name a lock that `trident-iso build --lock FILE` wrote"
+        raise unreadable(path, error.strerror, hint) from error
     except ValidationError as error:
         raise _mismatch(f"{path} is no lock of this version of trident-iso") from error
 

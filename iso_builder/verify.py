@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.api.errors import Kind, TridentError
+from agent.api.errors import unreadable
 from agent.medium import layout
 from agent.trust import check, contents
 from agent.trust.check import Finding, Part, Problem
@@ -51,12 +51,8 @@ def verify(path: Path, key: PublicKey | None) -> Report:
     try:
         return image_set(path, key) if path.is_dir() else medium(path, key)
     except OSError as error:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "read-input-file",
-            f"{path} cannot be read: {error.strerror}",
-            hint="name an image or folder that trident-iso made",
-        ) from error
+        hint = "name an image or folder that trident-iso made"
+        raise unreadable(path, error.strerror, hint) from error
 
 
 def medium(image: Path, key: PublicKey | None) -> Report:

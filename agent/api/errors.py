@@ -78,6 +78,17 @@ class TridentError(Exception):
         return self.one_line()
 
 
+def unreadable(path: Path | str, reason: str | None, hint: str) -> TridentError:
+    """The error for a file named by the user that cannot be read: invalid-input/read-input-file."""
+    return TridentError(
+        Kind.INVALID_INPUT,
+        "read-input-file",
+        f"cannot read {path}: {reason or 'unknown error'}",
+        hint=hint,
+        fields={"path": str(path)},
+    )
+
+
 @contextmanager
 def context(step: str) -> Iterator[None]:
     """Add `step` ("creating 'root' on /dev/sda3") to any TridentError that passes through."""

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from agent.api import unknown, yamltext
-from agent.api.errors import Kind, TridentError, context
+from agent.api.errors import Kind, TridentError, context, unreadable
 from agent.api.hostconfig import HostConfiguration
 from agent.api.yamltext import Document, Mark, Path, Positions, YamlError
 
@@ -93,13 +93,8 @@ def read_file(path: FilePath) -> bytes:
         with path.open("rb") as file:
             return file.read(yamltext.MAX_BYTES + 1)
     except OSError as error:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "read-input-file",
-            f"cannot read {path}: {error.strerror}",
-            hint="name an existing, readable Host Configuration file",
-            fields={"path": str(path)},
-        ) from error
+        hint = "name an existing, readable Host Configuration file"
+        raise unreadable(path, error.strerror, hint) from error
 
 
 def build(model: type[M], document: Document) -> M:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.api.errors import Kind, TridentError
 from agent.api.errors import context as while_doing
 from agent.api.hostconfig import HostConfiguration
-from agent.api.parttypes import Architecture
 from agent.check import findings, support
 from agent.check.findings import Finding
 from agent.check.validate import validate
@@ -19,7 +17,7 @@ from agent.cosi.metadata import CosiMetadata
 from agent.cosi.source import Source, open_source
 from agent.engine.context import Context
 from agent.engine.subsystem import Subsystem
-from agent.linux import mounts, systemd, tools
+from agent.linux import architecture, mounts, systemd, tools
 from agent.servicing import safety
 
 NETWORKD_PATIENCE_S = 180.0
@@ -87,7 +85,7 @@ def require_fitting(
         context.configuration,
         metadata,
         servicing=context.servicing,
-        architecture=Architecture(os.uname().machine),
+        architecture=architecture.running(),
         active_fs_uuids=active_fs_uuids,
         active_usr_hash=usr_hash(safety.CMDLINE.read_text()),
     )

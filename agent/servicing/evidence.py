@@ -9,7 +9,6 @@ status: the next update replaces that side whole.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -51,6 +50,7 @@ class Machine:
     """None: this system has no EFI variables."""
     on_trial: bool
     """Whether the running system is an update that waits for its commit."""
+    architecture: Architecture
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _identify(
             continue
         wanted: list[Partition | AdoptedPartition] = [*disk.partitions, *disk.adopted_partitions]
         for partition in wanted:
-            alike = [child for child in device.children if _is(partition, child)]
+            alike = [child for child in device.children if _is(partition, child, machine)]
             if len(alike) != 1:
                 doubts.append(
                     f"{disk.device} has {len(alike)} partitions that can be '{partition.id}'"
@@ -151,7 +151,7 @@ def _identify(
             yield partition.id, alike[0]
 
 
-def _is(partition: Partition | AdoptedPartition, device: BlockDevice) -> bool:
+def _is(partition: Partition | AdoptedPartition, device: BlockDevice, machine: Machine) -> bool:
     """Whether a partition of the machine is what the configuration describes."""
     if device.partition_uuid is None:
         return False
@@ -160,7 +160,7 @@ def _is(partition: Partition | AdoptedPartition, device: BlockDevice) -> bool:
             return device.partition_label == partition.match_label
         return device.partition_uuid == str(partition.match_uuid)
     size_bytes = fixed_bytes(partition.size)
-    kind = guid(partition.type, Architecture(os.uname().machine))
+    kind = guid(partition.type, machine.architecture)
     return (
         device.partition_label == partition.effective_label
         and (device.partition_type or "").lower() == str(kind)

@@ -21,7 +21,7 @@ from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import HostConfiguration
 from agent.api.status import HostStatus
 from agent.datastore import Damaged, Datastore, Row
-from agent.linux import bootvars, efivars
+from agent.linux import architecture, bootvars, efivars
 from agent.servicing import booted, evidence
 from agent.servicing.evidence import Doubts, Machine, Remembered
 from agent.subsystems import trial
@@ -158,6 +158,7 @@ def _machine(root: Path, memory: Remembered) -> Machine:
         booted.root_number(),
         bootvars.read() if efivars.DIRECTORY.is_dir() else None,
         bool(trial.present(root)),
+        architecture.running(),
     )
 
 

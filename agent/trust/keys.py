@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from agent.api.errors import Kind, TridentError
+from agent.api.errors import Kind, TridentError, unreadable
 
 _ID_DIGITS = 16
 
@@ -98,13 +98,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "read-input-file",
-            f"cannot read the key {path}: {error.strerror}",
-            hint="name an existing, readable PEM file",
-            fields={"path": str(path)},
-        ) from error
+        raise unreadable(path, error.strerror, "name an existing, readable PEM file") from error
 
 
 def _unusable(path: Path, why: str) -> TridentError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agent.api import yamltext
-from agent.api.errors import Kind, TridentError
+from agent.api.errors import Kind, TridentError, unreadable
 from agent.api.osconfig import Netplan
 from agent.medium.provisions import LiveFile, Provisions
 
@@ -130,13 +130,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise TridentError(
-            Kind.INVALID_INPUT,
-            "read-input-file",
-            f"cannot read {path}: {error.strerror}",
-            hint="name a readable file",
-            fields={"path": str(path)},
-        ) from error
+        raise unreadable(path, error.strerror, "name a readable file") from error
 
 
 def _no_netplan(path: Path, why: str) -> TridentError:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path, PurePosixPath
 
 from agent.api.errors import TridentError
-from agent.api.parttypes import Architecture
 from agent.api.storage import ROOT
 from agent.cosi import pe
 from agent.engine.context import Context
-from agent.linux import efivars, probe
+from agent.linux import architecture, efivars, probe
 from agent.subsystems.boot import fallback, firmware, names, staging, tree, uki
 from agent.subsystems.boot.fallback import Moment
 
@@ -33,7 +31,7 @@ def boot_order(context: Context) -> None:
     target = firmware.target_on(
         staging.esp_device(context),
         label=names.directory(index, side),
-        loader=names.loader_path(index, side, Architecture(os.uname().machine)),
+        loader=names.loader_path(index, side, architecture.running()),
     )
     firmware.prefer(target, names.directory(index, side.other))
 
@@ -62,7 +60,7 @@ def missing_boot_files(esp: Path, context: Context) -> str | None:
     """
     directory = names.directory(context.facts.install_index, context.target_volume)
     folder = tree.find(esp, f"{names.EFI}/{directory}")
-    loader = names.boot_loader(Architecture(os.uname().machine))
+    loader = names.boot_loader(architecture.running())
     if folder is None or tree.child(folder, loader) is None:
         return f"EFI/{directory}/{loader} is gone from the EFI system partition"
     config = tree.child(folder, names.GRUB_CONFIG)

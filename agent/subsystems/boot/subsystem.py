@@ -6,15 +6,13 @@ Finalize is told nothing by the image: which boot loader is there, the staged fi
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agent.api.parttypes import Architecture
 from agent.api.status import ServicingType
 from agent.engine.context import Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
-from agent.linux import efivars
+from agent.linux import architecture, efivars
 from agent.subsystems.boot import (
     arguments,
     fallback,
@@ -162,8 +160,7 @@ def _set_entries(context: Context) -> None:
     root = staging.esp_root(context)
     index = context.facts.install_index
     _choose_uki(root, names.uki_slot(index, context.target_volume), context.servicing)
-    architecture = Architecture(os.uname().machine)
-    loader = names.loader_path(index, context.target_volume, architecture)
+    loader = names.loader_path(index, context.target_volume, architecture.running())
     target = firmware.target_on(staging.esp_device(context), staging.label(context), loader)
     firmware.install(target, _position(context))
 

@@ -18,10 +18,10 @@ from pathlib import Path, PurePosixPath
 from agent.api import extensions, osrelease, parttypes
 from agent.api.errors import Kind, TridentError
 from agent.api.extensions import Wanted
-from agent.api.parttypes import Architecture, PartitionKind
+from agent.api.parttypes import PartitionKind
 from agent.cosi import gpt
 from agent.cosi.http_policy import redact
-from agent.linux import loop, mounts, probe
+from agent.linux import architecture, loop, mounts, probe
 
 _PREFIX = "extension-release."
 _STRICT = "user.extension-release.strict"
@@ -60,7 +60,7 @@ def examine(file: Path, wanted: Wanted, root: Path) -> str:
             f"its {_PREFIX}{name} has no {wanted.kind.key('ID')}",
             f"build it as a {wanted.kind}, or list it in the other section",
         )
-    problem = extensions.misfit(wanted.kind, release, os_release(root), architecture())
+    problem = extensions.misfit(wanted.kind, release, os_release(root), architecture.running())
     if problem is not None:
         raise refused(wanted, problem, "use an image that was built for this operating system")
     path = wanted.extension.path
@@ -81,11 +81,6 @@ def os_release(root: Path) -> Mapping[str, str]:
         if target.is_file() and not target.is_symlink():
             return osrelease.parse(target.read_text(errors="replace"))
     return {}
-
-
-def architecture() -> Architecture:
-    """That of this machine, and so of every system that it runs."""
-    return Architecture(os.uname().machine)
 
 
 def refused(wanted: Wanted, why: str, hint: str) -> TridentError:
@@ -169,7 +164,7 @@ def _find(file: Path, wanted: Wanted) -> _Place:
             raise refused(wanted, error.message, "build the image again") from error
     for kind in (PartitionKind.ROOT, PartitionKind.USR):
         for partition in table.partitions:
-            if partition.type == parttypes.guid(kind, architecture()):
+            if partition.type == parttypes.guid(kind, architecture.running()):
                 usr = kind is PartitionKind.USR
                 return _Place(table.offset(partition), table.size(partition), is_usr=usr)
     raise refused(

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
 from agent.api.errors import Kind, TridentError, context
-from agent.api.parttypes import Architecture
 from agent.api.storage import Storage
-from agent.linux import block, gpt, partx, repart, udev
+from agent.linux import architecture, block, gpt, partx, repart, udev
 from agent.linux.block import BlockDevice
 from agent.linux.gpt import Table
 from agent.linux.repart import Outcome
@@ -49,7 +47,7 @@ def describe(device: BlockDevice) -> str:
 
 def plan(storage: Storage) -> Layout:
     """The layout of `storage` on this machine's disks, all safety checks passed. Reads only."""
-    planned = layout.resolve(storage, discover(storage), Architecture(os.uname().machine), uuid4)
+    planned = layout.resolve(storage, discover(storage), architecture.running(), uuid4)
     for disk in planned.disks:
         safety.require_unused(disk.path)
     return planned
