@@ -22,6 +22,8 @@ from tests.bench import bench_stream
 
 ROOT_BYTES = 4 << 30
 FILLED = 0.92
+_NEEDED_BYTES = 14 << 30
+"""Free disk: the large disk image, its COSI image three times, what the machine writes."""
 _SECTOR = 512
 _SECTORS_WRITTEN = 6
 """The field of /sys/block/*/stat."""
@@ -29,7 +31,11 @@ _SECTORS_WRITTEN = 6
 
 def run() -> dict[str, object]:
     """Measure; see the module's text. Raises RuntimeError when the machine does not get there."""
-    with tempfile.TemporaryDirectory(prefix="bench-update-", dir=paths.build("vm")) as name:
+    folder = paths.build("vm")
+    free = shutil.disk_usage(folder).free
+    if free < _NEEDED_BYTES:
+        raise RuntimeError(f"{folder} has {free >> 30} GiB free, not {_NEEDED_BYTES >> 30}")
+    with tempfile.TemporaryDirectory(prefix="bench-update-", dir=folder) as name:
         raw = Path(name) / "large.raw"
         _make_disk(raw)
         text = Path(__file__).with_name("update.yaml").read_text(encoding="utf-8")
