@@ -46,6 +46,8 @@ def os_image(image: Image, folder: Path) -> OsImage:
     if not raw.is_file():
         raise LabError(f"there is no raw disk {raw}")
     cosi = _cosi_of(raw)
+    if image.randomized:
+        cosi = _randomized(cosi)
     return OsImage(raw, cosi, metadata_sha384(cosi))
 
 
@@ -76,6 +78,17 @@ def _cosi_of(raw: Path) -> Path:
         fresh.replace(cosi)
     _keep(cosi)
     return cosi
+
+
+def _randomized(cosi: Path) -> Path:
+    """The same image with other file system UUIDs, always the same ones; kept beside it."""
+    other = cosi.with_name(f"{cosi.stem}-randomized.cosi")
+    if not other.exists():
+        fresh = other.with_suffix(".new")
+        iso("cosi", "randomize-uuids", str(cosi), "--output", str(fresh), "--seed", "lab")
+        fresh.replace(other)
+    _keep(other)
+    return other
 
 
 def _keep(cached: Path) -> None:

@@ -49,6 +49,8 @@ class Image(Model):
     """With an SELinux policy, which a Host Configuration switches on."""
     raw: Path | None = None
     """A raw GPT disk that is there already, instead of a sample."""
+    randomized: bool = False
+    """What `trident-iso cosi randomize-uuids` makes of it: the same files, other UUIDs."""
     damage: Damage | None = None
     served: bool = True
     """False: known to the Host Configuration, but the server answers 404."""

@@ -178,7 +178,7 @@ def _uuids_of_sides(pair: _Pair) -> Iterator[Finding]:
                 f"the image's filesystem '{image.mount_point}' has the UUID {image.fs_uuid} of the"
                 " active one, which it would be mistaken for",
                 (*path, "deviceId"),
-                "update to an image whose filesystems have other UUIDs",
+                "make one with other UUIDs: trident-iso cosi randomize-uuids FILE -o OUT",
             )
 
 
@@ -204,7 +204,7 @@ def _same_content(pair: _Pair, path: Path, image: Image) -> Iterator[Finding]:
         f"the image's filesystem '{image.mount_point}' has the UUID {image.fs_uuid} of the active"
         f" one, and that both hold the same is not proven: {why}",
         (*path, "deviceId"),
-        "update to an image whose filesystems have other UUIDs",
+        "make one with other UUIDs: trident-iso cosi randomize-uuids FILE -o OUT",
     )
 
 
