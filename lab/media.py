@@ -12,6 +12,8 @@ from lab.server import BASE_URL
 from lab.session import Bench, Session
 
 _LATER = (scenario.MediumConfiguration.CUSTOMIZED, scenario.MediumConfiguration.FORGED)
+_MARK = "lab.customized"
+"""The kernel argument that a medium of the boot server is customized with."""
 _STICK_KIB = 8192
 _STICK_LABEL = "TRIDENT-CFG"
 
@@ -56,25 +58,30 @@ def create(session: Session, bench: Bench, home: Path) -> None:
     spec = bench.spec.medium
     if spec is None:
         return
+    signing = _signing(home) if spec.signed else []
     if from_server(bench.spec):
         if not base(home.parent).exists():
-            artifacts.iso(*_build(session, spec, base(home.parent)))
+            artifacts.iso(*_build(session, spec, base(home.parent)), *signing)
+            _customize(spec, base(home.parent), ["--kernel-arg", _MARK], signing)
         return
     configuration = home / "medium.yaml"
     content = session.host_configuration(bench.spec, bench.spec.host_configuration)
     configuration.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    signing = _signing(home) if spec.signed else []
     words = [*_build(session, spec, image(home)), *signing]
     if spec.configuration is scenario.MediumConfiguration.EMBEDDED:
         words += ["--config", str(configuration)]
     artifacts.iso(*words)
-    if spec.configuration in _LATER:
-        target = str(image(home))
-        change = ["customize", target, "--output", target, "--config", str(configuration)]
-        forged = spec.configuration is scenario.MediumConfiguration.FORGED
-        artifacts.iso(*change, *([] if forged else signing))
+    _customize(spec, image(home), ["--config", str(configuration)], signing)
     if spec.configuration is scenario.MediumConfiguration.STICK:
         _write_stick(home / "stick.raw", configuration)
+
+
+def _customize(spec: scenario.Medium, target: Path, change: list[str], signing: list[str]) -> None:
+    """Change the finished medium, if it is to be changed."""
+    if spec.configuration in _LATER:
+        forged = spec.configuration is scenario.MediumConfiguration.FORGED
+        words = ["customize", str(target), "--output", str(target), *change]
+        artifacts.iso(*words, *([] if forged else signing))
 
 
 def _build(session: Session, spec: scenario.Medium, target: Path) -> list[str]:

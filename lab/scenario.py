@@ -168,7 +168,7 @@ class Medium(Model):
     bus: MediumBus = Field(default=MediumBus.CD, alias="as")
     source: MediumFrom = Field(default=MediumFrom.FILE, alias="from")
     configuration: MediumConfiguration = MediumConfiguration.EMBEDDED
-    """Of a medium of the boot server it is always the server that says what it is."""
+    """A medium of the boot server gets its configurations there; `customized` adds an argument."""
     images: tuple[str, ...] = ()
     """Embedded images; their `${NAME.url}` is then the place on the medium."""
     options: tuple[str, ...] = ()
