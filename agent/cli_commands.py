@@ -18,7 +18,7 @@ from agent.api import status as host_status
 from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import HostConfiguration
 from agent.cli import CONFIGURATION, FAILED, OK, STILL_UP
-from agent.linux import files
+from agent.linux import domain, files
 from agent.reporting import logs
 from agent.servicing.interruption import raise_on_signals
 
@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; any failure is printed to standard error."""
     logs.to_stderr(arguments.verbosity)
     raise_on_signals()
+    domain.keep()
     command: Command = _COMMANDS[arguments.command]
     try:
         return command(arguments)
