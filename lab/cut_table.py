@@ -43,11 +43,12 @@ def _section(told: dict[str, Any]) -> Iterator[str]:
     cuts = told["cuts"]
     states = {cut["found"]["combination"] for cut in cuts}
     held = sum(cut["complaint"] is None for cut in cuts)
+    booted = sum(bool(cut["started"]) for cut in cuts)
     yield f"## {told['scenario']}"
     yield ""
     yield (
-        f"{told['startedAt']}, {told['seconds']:.0f} s: {held} of {len(cuts)} held,"
-        f" {len(states)} distinct states."
+        f"{told['startedAt']}, {told['seconds']:.0f} s: {booted} of {len(cuts)} booted,"
+        f" {held} held, {len(states)} distinct states."
     )
     yield ""
     yield f"| {' | '.join(_COLUMNS)} |"

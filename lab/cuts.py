@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.linux.run import run
-from lab import offline, qemu, scenario, waiting
+from lab import offline, qemu, scenario, waiting, writelog
 from lab.errors import LabError, ScenarioFailed
 from lab.offline import Found
 from lab.qmp import Qmp
@@ -69,8 +69,23 @@ def each(
     folders = session.recorded.get(bench.spec.name, [])
     if not folders:
         raise LabError("no power cut was recorded", hint="put a recordCuts step before it")
-    rows = [_tried(session, bench, folder, value, perform) for folder in folders]
+    states = [_found(bench, folder).combination for folder in folders]
+    chosen = choose(states, value.most)
+    session.narrator.say(f"{len(set(states))} distinct states; {len(chosen)} power cuts are tried")
+    rows = [
+        _tried(session, bench, folder, value, perform)
+        if number in chosen
+        else _examined(bench, folder)
+        for number, folder in enumerate(folders)
+    ]
     conclude(session, rows)
+
+
+def choose(states: Sequence[str], most: int) -> set[int]:
+    """Which cuts to try: the first of each state, then others evenly spread. Pure."""
+    first = sorted({state: number for number, state in reversed(list(enumerate(states)))}.values())
+    rest = [number for number in range(len(states)) if number not in first]
+    return {*first[:most], *writelog.spread(rest, max(most - len(first), 0))}
 
 
 def conclude(session: Session, rows: Sequence[CutRow]) -> None:
@@ -135,10 +150,22 @@ def _tried(
     value: scenario.EachCut,
     perform: Perform,
 ) -> CutRow:
-    marker = (folder / _MARKER).read_text()
-    disks = _restore(bench, folder)
-    found = offline.examine(disks[0].image, folder / _NVRAM)
-    return tried(session, bench, f"cut {folder.name} '{marker}'", found, value.steps, perform)
+    found = _found(bench, folder)
+    return tried(session, bench, _name(folder), found, value.steps, perform)
+
+
+def _examined(bench: Bench, folder: Path) -> CutRow:
+    found = _found(bench, folder)
+    return CutRow(_name(folder), found, (), found.unsound, 0.0)
+
+
+def _name(folder: Path) -> str:
+    return f"cut {folder.name} '{(folder / _MARKER).read_text()}'"
+
+
+def _found(bench: Bench, folder: Path) -> Found:
+    """What a cut left; the machine has it then."""
+    return offline.examine(_restore(bench, folder)[0].image, folder / _NVRAM)
 
 
 def tried(

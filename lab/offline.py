@@ -55,6 +55,13 @@ class Found:
         told = {key: value for key, value in asdict(self).items() if key != "esp_check"}
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 
+    @property
+    def unsound(self) -> str | None:
+        """What is damaged; None when nothing is."""
+        if self.servicing_state.startswith(("damaged", "no datastore")):
+            return f"the datastore: {self.servicing_state}"
+        return f"the ESP: {self.esp_check}" if self.esp_check.startswith("broken") else None
+
     def to_json(self) -> dict[str, Any]:
         return {
             "servicingState": self.servicing_state,

@@ -62,10 +62,8 @@ def nvram_at(logged: Logged, size: int) -> bytes:
 
 def complaint(found: Found, first: Found, keeps: re.Pattern[str]) -> str | None:
     """What is wrong with the state at a flush; None when it is a state to boot from. Pure."""
-    if found.servicing_state.startswith(("damaged", "no datastore")):
-        return f"the datastore: {found.servicing_state}"
-    if found.esp_check.startswith("broken"):
-        return f"the ESP: {found.esp_check}"
+    if found.unsound is not None:
+        return found.unsound
     lost = {one for one in first.esp if keeps.search(one.split(" ")[0])} - set(found.esp)
     return f"changed on the ESP: {', '.join(sorted(lost))}" if lost else None
 

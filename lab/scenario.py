@@ -327,6 +327,8 @@ class EachCut(Model):
 
     machine: str | None = None
     steps: tuple[Step, ...] = Field(min_length=1)
+    most: int = Field(default=1000, ge=1)
+    """So many are tried: one of each state found first. The others are examined only."""
 
 
 class LogWrites(Model):

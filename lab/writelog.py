@@ -70,8 +70,8 @@ def _entries(log: int, sector: int, length: int) -> Iterator[Entry]:
 
 def spread(items: Sequence[int], count: int) -> list[int]:
     """At most `count` of the items, evenly spread, the first and the last among them."""
-    if len(items) <= count:
-        return list(items)
+    if len(items) <= count or count == 0:
+        return list(items)[:count]
     step = (len(items) - 1) / max(count - 1, 1)
     return [items[round(number * step)] for number in range(count)]
 

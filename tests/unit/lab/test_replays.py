@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab import replays, scenario, writelog
+from lab import cuts, replays, scenario, writelog
 from lab.errors import LabError
 from lab.offline import Found
 from lab.session import Logged
@@ -21,6 +21,16 @@ KEEPS = re.compile("^EFI/AZLA/")
 )
 def test_flushes_are_evenly_spread(count: int, chosen: list[int]) -> None:
     assert writelog.spread(range(10), count) == chosen
+
+
+@pytest.mark.parametrize(
+    ("most", "chosen"),
+    [(1, {0}), (3, {0, 2, 5}), (4, {0, 2, 5, 1}), (5, {0, 2, 5, 1, 4}), (9, {*range(6)})],
+)
+def test_of_power_cuts_the_first_of_each_state_is_tried_and_others_evenly_spread(
+    most: int, chosen: set[int]
+) -> None:
+    assert cuts.choose("aabbac", most) == chosen
 
 
 def test_the_nvram_is_the_last_one_that_was_there() -> None:

@@ -98,7 +98,7 @@ def test_the_table_of_power_cuts_counts_what_held_and_distinct_states(tmp_path: 
     path = tmp_path / "told.json"
     report.write(path, one.to_json())
     text = cut_table.of_reports([path])
-    assert "2 of 3 held, 2 distinct states" in text
+    assert "3 of 3 booted, 2 held, 2 distinct states" in text
     assert "`running efibootmgr / x` | ab-update-staged, volume-a | AZLB | AZLA, AZLB | 1 |" in text
     assert "AZLB, AZLA | no: waited in vain |" in text
 
