@@ -22,7 +22,7 @@ from lab.report import CutRow
 from lab.session import Bench, Session
 
 Perform = Callable[[Session, scenario.Step], None]
-_POLL_S = 0.01
+_POLL_S = 0.002
 _LOOK_S = 0.5
 _MARKER = "marker"
 _NVRAM = "nvram.fd"
@@ -42,7 +42,7 @@ def record(session: Session, value: scenario.RecordCuts) -> None:
 def watch(
     session: Session, bench: Bench, until: scenario.Condition, look: Callable[[], None]
 ) -> None:
-    """Call `look` a hundred times a second until the condition holds (the console: from now on)."""
+    """Call `look` every two milliseconds until the condition holds (the console: from now on)."""
     looked_at, since = 0.0, bench.machine.console.size()
 
     def ended() -> bool:
