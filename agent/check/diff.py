@@ -61,6 +61,20 @@ def with_known_storage(new: HostConfiguration, recorded: HostConfiguration) -> H
     return new
 
 
+def with_known_image(new: HostConfiguration, recorded: HostConfiguration) -> HostConfiguration:
+    """`new` with the recorded hash of its image when it states none for the image at that URL.
+
+    What was installed is recorded by its hash: without this, applying a configuration with
+    `ignored` again would be a change.
+    """
+    image, known = new.image, recorded.image
+    if image is None or known is None or new.internal_params.force_ab_update:
+        return new
+    if image.sha384 != IGNORED or image.url != known.url:
+        return new
+    return new.model_copy(update={"image": known})
+
+
 def with_known_paths(new: HostConfiguration, recorded: HostConfiguration) -> HostConfiguration:
     """`new` with the recorded place of every extension image that states none.
 

@@ -123,7 +123,8 @@ def select(status: HostStatus, given: HostConfiguration) -> Context | None:
     running.require_updatable(status)
     recorded_status = statuses.recorded(status)
     old = recorded_status.spec
-    new = diff.with_known_paths(diff.with_known_storage(given, old), old)
+    known_image = diff.with_known_image(given, old)
+    new = diff.with_known_paths(diff.with_known_storage(known_image, old), old)
     checks.require_valid(new)
     checks.require_supported(new)
     findings.require_clean(diff.forbidden(old, new))

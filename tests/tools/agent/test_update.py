@@ -318,10 +318,9 @@ def test_power_cut_at_any_step_boots_a_whole_system_and_the_update_converges(
     _, first_commit, *_, last_commit = [line for line in ends(output) if "power-on" not in line]
     if told_to_boot:
         assert first_commit == "commit provisioned None volume-b stay left []", text
-        assert last_commit == "commit provisioned None volume-a stay left []", text
     else:
         assert first_commit.startswith(("commit provisioned None volume-a", "commit ab-update-st"))
-        assert last_commit == "commit provisioned None volume-b stay left []", text
+    assert last_commit == "commit provisioned None volume-b stay left []", text
     assert of_side(work, "trident", "/keep") == b"of v1\n"
 
 

@@ -5,7 +5,13 @@ import pytest
 from agent.api.hostconfig import HostConfiguration
 from agent.api.load import load
 from agent.api.status import ServicingType
-from agent.check.diff import forbidden, select, with_known_paths, with_known_storage
+from agent.check.diff import (
+    forbidden,
+    select,
+    with_known_image,
+    with_known_paths,
+    with_known_storage,
+)
 
 NONE = ServicingType.NO_ACTIVE_SERVICING
 RUNTIME = ServicingType.RUNTIME_UPDATE
@@ -100,6 +106,24 @@ def test_an_update_with_an_image_alone_keeps_the_recorded_storage() -> None:
     old = load(OLD)
     assert with_known_storage(load(image("b")), old).storage == old.storage
     assert with_known_storage(load("os: {hostname: b}"), old).storage == load("{}").storage
+
+
+@pytest.mark.parametrize(
+    ("recorded", "given", "servicing"),
+    [
+        (image(sha384="a" * 96), image(), NONE),
+        (image(sha384="a" * 96), image() + "os: {netplan: {version: 2}}", RUNTIME),
+        (image(sha384="a" * 96), image("b"), AB),
+        (image(sha384="a" * 96), image(sha384="b" * 96), AB),
+        (image(sha384="a" * 96), image() + "internalParams: {forceAbUpdate: true}", AB),
+        (STORAGE, image(), AB),
+    ],
+)
+def test_an_image_without_a_hash_is_the_recorded_one_of_that_url(
+    recorded: str, given: str, servicing: ServicingType
+) -> None:
+    old = load(recorded)
+    assert select(old, with_known_image(load(given), old)).servicing is servicing
 
 
 def sysext(digit: str, path: str | None = None) -> str:
