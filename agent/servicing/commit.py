@@ -70,6 +70,7 @@ def run(request: CommitRequest) -> Outcome:
             except TridentError as error:
                 if not commit.gives_way:
                     raise
+                commit.give_way()
                 return Outcome(commit.status, reboot=_may_reboot(status), error=error)
             reports.recorder.operation_done(str(committed.servicing_state), reboot=False)
             if committed.servicing_state is ServicingState.PROVISIONED:
@@ -102,6 +103,16 @@ class _Commit:
         return self.status.servicing_state is ServicingState.AB_UPDATE_HEALTH_CHECK_FAILED and (
             self._context.old_status.servicing_state is not self.status.servicing_state
         )
+
+    def give_way(self) -> None:
+        """Have the firmware boot the other side; it does already unless a commit was cut short.
+
+        Best effort: that this side is unhealthy is recorded, and it will not be committed.
+        """
+        try:
+            settle.give_way(self._context)
+        except (TridentError, OSError) as error:
+            log.error("the firmware may boot this system again: %s", error)
 
     def run(self) -> HostStatus:
         """The status after all steps; the one there was when it waits for nothing."""
@@ -182,6 +193,7 @@ class _Commit:
         """Fail because of the root that was booted; the firmware is not to try again."""
         returned = self.status.servicing_state
         if returned is ServicingState.AB_UPDATE_HEALTH_CHECK_FAILED:
+            self.give_way()
             self._step("commit/root", "checking which root was booted", refuse_unhealthy)
         else:
             _forget_target(self._context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from agent.api.errors import TridentError
+from agent.api.status import AbVolume
 from agent.api.storage import ROOT
 from agent.cosi import pe
 from agent.engine.context import Context
@@ -28,6 +29,30 @@ def boot_order(context: Context) -> None:
     named = names.parse_uki(booted) if booted else None
     if booted and named and named.slot == names.uki_slot(index, side):
         uki.boot_by_default(booted)
+    _prefer(context, side)
+
+
+def give_way(context: Context) -> None:
+    """The target is not healthy: whatever a commit of it settled before, the other side is booted.
+
+    Nothing changes when no commit of it had come that far.
+    """
+    if not efivars.DIRECTORY.is_dir():
+        return
+    index, side = context.facts.install_index, context.target_volume.other
+    mode = context.configuration.os.uefi_fallback
+    with staging.mounted_esp(context) as root:
+        entry = uki.of_slot(root, names.uki_slot(index, side))
+        if entry is not None and uki.booted_entry() is not None:
+            uki.boot_by_default(entry)
+        if fallback.source(Moment.UPDATE_FINALIZE, mode, context.target_volume) is side:
+            fallback.replace(root, names.directory(index, side))
+    _prefer(context, side)
+
+
+def _prefer(context: Context, side: AbVolume) -> None:
+    """Put the boot entry of a side before the other's."""
+    index = context.facts.install_index
     target = firmware.target_on(
         staging.esp_device(context),
         label=names.directory(index, side),
