@@ -24,7 +24,7 @@ _PROGRAMS: Final = (
     *("chroot", "efibootmgr", "findmnt", "fsck.ext4", "lsblk", "mkfs.ext4", "mkfs.vfat", "mkswap"),
     *("mdadm", "mount", "sfdisk", "sh", "systemctl", "systemd-repart", "udevadm", "umount"),
 )
-"""One for each domain that the agent's tools would be moved into."""
+"""Of all kinds that policies have domains for. What runs in the target is started by chroot."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def keep() -> bool:
         if not all(_may_run(own, label) for label in _labels()):
             return False
         _EXEC.write_text(own)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         log.debug("the domain of programs stays that of the policy: %s", error)
         return False
     return True

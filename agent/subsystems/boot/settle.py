@@ -35,19 +35,19 @@ def boot_order(context: Context) -> None:
 def give_way(context: Context) -> None:
     """The target is not healthy: whatever a commit of it settled before, the other side is booted.
 
-    Nothing changes when no commit of it had come that far.
+    Where no commit of it had come that far, what is there already is written again.
     """
     if not efivars.DIRECTORY.is_dir():
         return
     index, side = context.facts.install_index, context.target_volume.other
     mode = context.configuration.os.uefi_fallback
+    _prefer(context, side)
     with staging.mounted_esp(context) as root:
         entry = uki.of_slot(root, names.uki_slot(index, side))
         if entry is not None and uki.booted_entry() is not None:
             uki.boot_by_default(entry)
         if fallback.source(Moment.UPDATE_FINALIZE, mode, context.target_volume) is side:
             fallback.replace(root, names.directory(index, side))
-    _prefer(context, side)
 
 
 def _prefer(context: Context, side: AbVolume) -> None:

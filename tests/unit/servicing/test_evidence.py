@@ -108,7 +108,9 @@ def firmware(
 
 
 ROOT_A, ROOT_B = "8:2", "8:3"
-MACHINE = Machine({"os": disk()}, ROOT_A, firmware(), False, Architecture.X86_64)
+MACHINE = Machine(
+    {"os": disk()}, ROOT_A, firmware(), on_trial=False, architecture=Architecture.X86_64
+)
 ON_B = replace(MACHINE, root_number=ROOT_B, firmware=firmware(("0002", "0001"), "0002"))
 
 
