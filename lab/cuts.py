@@ -69,15 +69,18 @@ def each(
     folders = session.recorded.get(bench.spec.name, [])
     if not folders:
         raise LabError("no power cut was recorded", hint="put a recordCuts step before it")
-    states = [_found(bench, folder).combination for folder in folders]
+    found = [_found(bench, folder) for folder in folders]
+    states = [one.combination for one in found]
     chosen = choose(states, value.most)
     session.narrator.say(f"{len(set(states))} distinct states; {len(chosen)} power cuts are tried")
-    rows = [
-        _tried(session, bench, folder, value, perform)
-        if number in chosen
-        else _examined(bench, folder)
-        for number, folder in enumerate(folders)
-    ]
+    rows = []
+    for number, (folder, one) in enumerate(zip(folders, found, strict=True)):
+        name = f"cut {folder.name} '{(folder / _MARKER).read_text()}'"
+        if number in chosen:
+            _restore(bench, folder)
+            rows.append(tried(session, bench, name, one, value.steps, perform))
+        else:
+            rows.append(CutRow(name, one, (), one.unsound, 0.0))
     conclude(session, rows)
 
 
@@ -141,26 +144,6 @@ class _Recorder:
         (folder / "disks").write_text("".join(frozen))
         (folder / _MARKER).write_text(marker)
         self.folders.append(folder)
-
-
-def _tried(
-    session: Session,
-    bench: Bench,
-    folder: Path,
-    value: scenario.EachCut,
-    perform: Perform,
-) -> CutRow:
-    found = _found(bench, folder)
-    return tried(session, bench, _name(folder), found, value.steps, perform)
-
-
-def _examined(bench: Bench, folder: Path) -> CutRow:
-    found = _found(bench, folder)
-    return CutRow(_name(folder), found, (), found.unsound, 0.0)
-
-
-def _name(folder: Path) -> str:
-    return f"cut {folder.name} '{(folder / _MARKER).read_text()}'"
 
 
 def _found(bench: Bench, folder: Path) -> Found:

@@ -34,7 +34,8 @@ def run() -> dict[str, object]:
     folder = paths.build("vm")
     free = shutil.disk_usage(folder).free
     if free < _NEEDED_BYTES:
-        raise RuntimeError(f"{folder} has {free >> 30} GiB free, not {_NEEDED_BYTES >> 30}")
+        told = f"{folder} has {free >> 30} GiB free, {_NEEDED_BYTES >> 30} are needed"
+        raise RuntimeError(f"{told}: make room, as with `trident-iso cache prune`")
     with tempfile.TemporaryDirectory(prefix="bench-update-", dir=folder) as name:
         raw = Path(name) / "large.raw"
         _make_disk(raw)
