@@ -25,10 +25,10 @@ _NVRAM = "replayed-nvram.fd"
 
 
 def record(session: Session, value: scenario.LogWrites) -> None:
-    """Let the machine run until the condition holds, then pull the plug."""
+    """Let the machine run until the condition holds, then pull the plug, unless more follows."""
     bench = session.bench(value.machine)
     log = _log(bench)
-    logged = Logged(begin=log.stat().st_size)
+    logged = session.logged.setdefault(bench.spec.name, Logged(begin=log.stat().st_size))
 
     def look() -> None:
         size, now = log.stat().st_size, bench.machine.nvram_path.read_bytes()
@@ -36,8 +36,8 @@ def record(session: Session, value: scenario.LogWrites) -> None:
             logged.nvram.append((size, now))
 
     cuts.watch(session, bench, value.until, look)
-    bench.machine.power_cut()
-    session.logged[bench.spec.name] = logged
+    if value.power_cut:
+        bench.machine.power_cut()
     session.narrator.say(
         f"{bench.spec.name}: {log.stat().st_size >> 20} MiB of writes,"
         f" {len(logged.nvram)} versions of the NVRAM"

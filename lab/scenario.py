@@ -334,11 +334,13 @@ class EachCut(Model):
 class LogWrites(Model):
     """From now until a condition holds, keep what is needed to replay the logged disk's writes.
 
-    The machine has one disk, with `logWrites`. It is off afterwards.
+    The machine has one disk, with `logWrites`. A later step of this kind goes on with the same log.
     """
 
     machine: str | None = None
     until: Condition
+    power_cut: bool = True
+    """Pull the plug when the condition holds. Without, let no step change the NVRAM unwatched."""
 
 
 class EachFlush(Model):
