@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -112,18 +113,26 @@ def digest(image: int, laid: Laid, size: int, before: Beginning) -> str:
     return before.then(blocks(image, laid, before.end, size - before.end))
 
 
-def digests(image: int, spans: Sequence[tuple[int, int]]) -> tuple[str, list[str]]:
+def digests(
+    image: int, spans: Sequence[tuple[int, int]], laid: Laid = NOTHING_LAID
+) -> tuple[str, list[str]]:
     """SHA-384 of an image and of each of its stretches (offset, end), which leave nothing out.
 
-    Reads the image once. Raises OSError.
+    Reads the image once; a second thread takes one of the two digests. Raises OSError.
     """
     whole, each = hashlib.sha384(), []
-    for start, end in spans:
-        part = hashlib.sha384()
-        for block in _own(image, start, end):
-            whole.update(block)
-            part.update(block)
-        each.append(part.hexdigest())
+    with ThreadPoolExecutor(1) as second:
+        for start, end in spans:
+            part = hashlib.sha384()
+            under_way: Future[None] | None = None
+            for block in blocks(image, laid, start, end - start):
+                if under_way is not None:
+                    under_way.result()
+                under_way = second.submit(part.update, block)
+                whole.update(block)
+            if under_way is not None:
+                under_way.result()
+            each.append(part.hexdigest())
     return whole.hexdigest(), each
 
 

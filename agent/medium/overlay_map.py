@@ -109,9 +109,11 @@ def draw(
     extents: Mapping[str, tuple[int, int]],
     *,
     takes_changes: bool = True,
+    laid: Laid = NOTHING_LAID,
 ) -> OverlayMap:
     """The map of an image; `extents` has offset and size of each file that can be replaced.
 
+    With `laid`, of the image that has these bytes instead of its own.
     Reads the whole image. Raises OSError.
     """
     descriptor = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
@@ -127,7 +129,7 @@ def draw(
             place = end
         if size > place:
             spans.append((place, size, None))
-        whole, each = composite.digests(descriptor, [(start, end) for start, end, _ in spans])
+        whole, each = composite.digests(descriptor, [(start, end) for start, end, _ in spans], laid)
     finally:
         os.close(descriptor)
     return OverlayMap(

@@ -8,6 +8,7 @@ and an area of zeros make the original image again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -131,8 +132,11 @@ def _write(
         stream(image, placed, target)
         return
     mapping.forget(target)
-    rewrite(image, placed, target)
-    mapping.write(target, Description.model_validate_json(parts[layout.DESCRIPTION]))
+    built = Description.model_validate_json(parts[layout.DESCRIPTION])
+    with ThreadPoolExecutor(1) as beside:
+        drawn = beside.submit(mapping.draw, image, built, placed)
+        rewrite(image, placed, target)
+        mapping.save(target, drawn.result())
 
 
 def _located(image: Path) -> Mapping[str, Place]:

@@ -3,7 +3,8 @@
 The tree has the real boot loaders, and kernel, initrd, root file system and image of usual sizes,
 filled with bytes that do not compress. `image` is the medium without its lists of contents, which
 xorriso does not write; `whole` is the medium with them (every byte is read once more and hashed),
-also against xorriso followed by `sha384sum` of its tree. Everything is synced before the clock
+also against xorriso followed by `sha384sum` of its tree. `map` writes the overlay map beside the
+finished medium. Everything is synced before the clock
 stops, and the runs alternate. `customize` is compared with `cp` of the same image.
 """
 
@@ -21,7 +22,7 @@ from agent.medium import layout
 from agent.medium.description import Description
 from agent.medium.menu import Menu
 from iso_builder import loaders, verify
-from iso_builder.medium import build, customize
+from iso_builder.medium import build, customize, mapping
 
 PAIRS = 5
 SIZES_MIB = {"vmlinuz": 8, "initrd.img": 40, "rootfs.squashfs": 110, "os.cosi": 1024}
@@ -42,6 +43,7 @@ def run() -> dict[str, object]:
                 "image_s": _timed(iso, lambda: _image(content, workspace, iso)),
                 "whole_s": _timed(iso, lambda: build.assemble(content, workspace, iso)),
                 "sums_s": _timed(other, lambda: _sums(tree)),
+                "map_s": _timed(iso, lambda: mapping.write(iso, content.description)),
             }
             for _ in range(PAIRS)
         ]
