@@ -101,14 +101,15 @@ def last(numbers: Iterable[str], order: Iterable[str]) -> tuple[str, ...]:
 
 
 def ahead(numbers: Iterable[str], others: Iterable[str], order: Iterable[str]) -> tuple[str, ...]:
-    """`order` with `numbers` in front of the first of `others`, in their given order.
+    """`order` with each of `numbers` before the first of `others`.
 
-    They go to the end when `order` has none of `others`.
+    What is there already stays where it is; the rest goes directly in front, in the given order, or
+    to the end when `order` has none of `others`.
     """
-    moved, behind = tuple(dict.fromkeys(numbers)), frozenset(others)
-    rest = tuple(number for number in order if number not in moved)
-    at = next((index for index, number in enumerate(rest) if number in behind), len(rest))
-    return (*rest[:at], *moved, *rest[at:])
+    known, behind = tuple(order), frozenset(others)
+    limit = next((at for at, number in enumerate(known) if number in behind), len(known))
+    moved = tuple(number for number in dict.fromkeys(numbers) if number not in known[:limit])
+    return (*known[:limit], *moved, *(one for one in known[limit:] if one not in moved))
 
 
 def _one(name: str, directory: Path) -> str | None:

@@ -155,8 +155,8 @@ def withdraw(label: str) -> None:
 def prefer(target: Target, other_label: str) -> None:
     """Make the entries of `target` win over those of `other_label` at every boot from now on.
 
-    First of BootOrder when the machine was booted by one of them; else directly in front of the
-    other's: a machine that came here another way (network first, then the disk) keeps that way.
+    First of BootOrder when the machine was booted by one of them; else in front of the other's,
+    where they are not: a machine that came here another way (network, then disk) keeps that way.
     A firmware that lost the entry gets it again. Raises create-boot-entry, update-boot-order.
     """
     state = bootvars.read()

@@ -94,6 +94,16 @@ def test_a_committed_side_wins_over_the_other_one(target: Target) -> None:
     assert bootvars.read().order == (*earlier, second.number, first.number)
 
 
+def test_a_side_that_wins_already_stays_where_it_is(target: Target) -> None:
+    """F60."""
+    first = firmware.install(target, Position.FIRST)
+    other = replace(target, label="AZLB", loader="\\EFI\\AZLB\\bootx64.efi")
+    second = firmware.install(other, Position.LAST)
+    before = bootvars.read().order
+    firmware.prefer(target, "AZLB")
+    assert bootvars.read().order == before == (first.number, *before[1:-1], second.number)
+
+
 def test_an_entry_that_the_firmware_lost_is_made_again(target: Target) -> None:
     """F60."""
     firmware.prefer(target, "AZLB")

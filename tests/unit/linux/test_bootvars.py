@@ -97,3 +97,11 @@ def test_moving_ahead_of_others_leaves_what_is_tried_before_them() -> None:
     assert bootvars.ahead(["0001"], ["0000"], order) == ("0009", "0001", "0000", "0002")
     assert bootvars.ahead(["0001"], ["0007"], order) == ("0009", "0000", "0002", "0001")
     assert bootvars.ahead(["0005"], ["0000"], order) == ("0009", "0005", "0000", "0002", "0001")
+
+
+def test_what_is_ahead_of_others_already_stays_where_it_is() -> None:
+    order = ("0005", "0002", "0009", "0006", "0007")
+    assert bootvars.ahead(["0005"], ["0006"], order) == order
+    assert bootvars.ahead(["0005"], [], order) == order
+    moved = ("0005", "0002", "0009", "0007", "0006")
+    assert bootvars.ahead(["0005", "0007"], ["0006"], order) == moved
