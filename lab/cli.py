@@ -33,6 +33,7 @@ _NEEDED = {
     "swtpm": "swtpm",
     "dnsmasq": "dnsmasq-base",
     "nginx": "nginx-light",
+    "openssl": "openssl",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from agent.linux.run import run
-from lab import artifacts, qemu, scenario
+from lab import artifacts, placeholders, qemu, scenario
 from lab.server import BASE_URL
 from lab.session import Bench, Session
 
@@ -61,13 +61,13 @@ def create(session: Session, bench: Bench, home: Path) -> None:
     signing = _signing(home) if spec.signed else []
     if from_server(bench.spec):
         if not base(home.parent).exists():
-            artifacts.iso(*_build(session, spec, base(home.parent)), *signing)
+            artifacts.iso(*_build(session, bench, spec, base(home.parent)), *signing)
             _customize(spec, base(home.parent), ["--kernel-arg", _MARK], signing)
         return
     configuration = home / "medium.yaml"
     content = session.host_configuration(bench.spec, bench.spec.host_configuration)
     configuration.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    words = [*_build(session, spec, image(home)), *signing]
+    words = [*_build(session, bench, spec, image(home)), *signing]
     if spec.configuration is scenario.MediumConfiguration.EMBEDDED:
         words += ["--config", str(configuration)]
     artifacts.iso(*words)
@@ -84,8 +84,9 @@ def _customize(spec: scenario.Medium, target: Path, change: list[str], signing: 
         artifacts.iso(*words, *([] if forged else signing))
 
 
-def _build(session: Session, spec: scenario.Medium, target: Path) -> list[str]:
-    words = ["iso", "--output", str(target), *spec.options]
+def _build(session: Session, bench: Bench, spec: scenario.Medium, target: Path) -> list[str]:
+    options = placeholders.fill(spec.options, session.values(bench.spec))
+    words = ["iso", "--output", str(target), *options]
     for name in spec.images:
         words += ["--image", str(session.files / f"{name}.cosi")]
     return words

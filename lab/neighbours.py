@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.linux.run import spawn
+from lab.certificates import Authority
 from lab.network import FOREIGN_ADDRESS, SERVER_ADDRESS, Rack
 
 MIRROR_ADDRESS = "10.77.0.3"
-MIRROR_URL = f"http://{MIRROR_ADDRESS}"
 
 _NGINX = """
 daemon off; master_process off; user root; pid {folder}/mirror.pid; error_log stderr;
@@ -20,7 +20,7 @@ http {{
   client_body_temp_path {folder}/mirror-body;
   proxy_temp_path {folder}/mirror-proxy; fastcgi_temp_path {folder}/mirror-fastcgi;
   uwsgi_temp_path {folder}/mirror-uwsgi; scgi_temp_path {folder}/mirror-scgi;
-  server {{ listen {address}:80; root {files}; }}
+  server {{ {listen} root {files}; }}
 }}
 """
 
@@ -40,14 +40,21 @@ def foreign_dhcp(rack: Rack, folder: Path) -> Iterator[None]:
             yield
 
 
+def mirror_url(*, tls: bool = False) -> str:
+    """Where the mirror is, without a slash at its end."""
+    return f"{'https' if tls else 'http'}://{MIRROR_ADDRESS}"
+
+
 @contextmanager
-def mirror(rack: Rack, folder: Path, files: Path, *, ranges: bool) -> Iterator[None]:
-    """An nginx that serves `files` at MIRROR_URL, with or without range requests."""
+def mirror(
+    rack: Rack, folder: Path, files: Path, *, ranges: bool = True, tls: Authority | None = None
+) -> Iterator[None]:
+    """An nginx that serves `files` at `mirror_url`, with or without range requests."""
     configuration = folder / "mirror.conf"
     text = _NGINX.format(
         folder=folder,
         files=files,
-        address=MIRROR_ADDRESS,
+        listen=_listen(tls),
         ranges="" if ranges else "max_ranges 0;",
     )
     configuration.write_text(text, encoding="utf-8")
@@ -55,3 +62,10 @@ def mirror(rack: Rack, folder: Path, files: Path, *, ranges: bool) -> Iterator[N
         argv = ["nginx", "-p", str(folder), "-c", str(configuration)]
         with spawn(neighbour.inside(argv), log=folder / "mirror.log"):
             yield
+
+
+def _listen(tls: Authority | None) -> str:
+    if tls is None:
+        return f"listen {MIRROR_ADDRESS}:80;"
+    keys = f"ssl_certificate {tls.certificate}; ssl_certificate_key {tls.key};"
+    return f"listen {MIRROR_ADDRESS}:443 ssl; {keys}"

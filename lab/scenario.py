@@ -206,6 +206,8 @@ class Mirror(Model):
 
     ranges: bool = True
     """Whether it answers range requests."""
+    tls: bool = False
+    """It speaks HTTPS only; its certificate, which nobody else knows, is `${mirror.authority}`."""
 
 
 class Server(Model):

@@ -14,10 +14,11 @@ import yaml
 
 from lab import damage, placeholders, qemu, scenario, waiting
 from lab.artifacts import OsImage
+from lab.certificates import Authority
 from lab.console import Answer
 from lab.errors import LabError, ScenarioFailed
 from lab.machine import Machine
-from lab.neighbours import MIRROR_URL
+from lab.neighbours import mirror_url
 from lab.network import Rack
 from lab.record import Event, HostRecord
 from lab.report import CutRow, Output
@@ -154,6 +155,8 @@ class Session:
     narrator: Narrator
     deadline: float
     """time.monotonic() at which the scenario's own limit is reached."""
+    mirror_authority: Authority | None = None
+    """Whose certificate the mirror shows, if it speaks HTTPS."""
     restart_floor: int = 0
     """Id of the last event before the boot server was started again."""
     outputs: list[Output] = field(default_factory=list)
@@ -229,10 +232,12 @@ class Session:
         """The placeholders of a machine's Host Configuration and of commands on it."""
         values = {
             "server.url": BASE_URL,
-            "mirror.url": MIRROR_URL,
+            "mirror.url": mirror_url(tls=self.mirror_authority is not None),
             "machine.name": spec.name,
             "machine.mac": spec.mac,
         }
+        if self.mirror_authority is not None:
+            values["mirror.authority"] = str(self.mirror_authority.certificate)
         for name, image in self.images.items():
             on_medium = spec.medium is not None and name in spec.medium.images
             place = _MEDIUM_URL if on_medium else f"{BASE_URL}/files"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab import (
     artifacts,
+    certificates,
     disks,
     extensions,
     firmware,
@@ -64,9 +65,15 @@ def session(
         rack = stack.enter_context(network.rack())
         if wanted.server.foreign_dhcp:
             stack.enter_context(neighbours.foreign_dhcp(rack, folder))
-        if wanted.server.mirror is not None:
-            ranges = wanted.server.mirror.ranges
-            stack.enter_context(neighbours.mirror(rack, folder, files, ranges=ranges))
+        mirror = wanted.server.mirror
+        authority = None
+        if mirror is not None and mirror.tls:
+            authority = certificates.authority(folder, neighbours.MIRROR_ADDRESS)
+        if mirror is not None:
+            ranges = mirror.ranges
+            stack.enter_context(
+                neighbours.mirror(rack, folder, files, ranges=ranges, tls=authority)
+            )
         boot_server = stack.enter_context(server.installed(rack, folder, configuration))
         benches = {
             spec.name: _bench(stack, rack, number, spec, folder, images)
@@ -83,6 +90,7 @@ def session(
             snapshots=_snapshots(),
             narrator=narrator,
             deadline=time.monotonic() + (limit_s or wanted.limit_seconds),
+            mirror_authority=authority,
         )
         for name in images:
             run.serve(name)

@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
         lock.virtual_machines(),
         network.rack() as rack,
         neighbours.foreign_dhcp(rack, folder),
-        neighbours.mirror(rack, folder, live, ranges=True),
+        neighbours.mirror(rack, folder, live),
         plugged_in(hardware, folder, rack) as machine,
     ):
         machine.power_on()
@@ -84,7 +84,7 @@ def _hardware(live: Path, folder: Path) -> qemu.Hardware:
     digest = hashlib.sha384((live / "rootfs.squashfs").read_bytes()).hexdigest()
     words = [
         "console=ttyS0,115200n8",
-        f"trident.rootfs={neighbours.MIRROR_URL}/rootfs.squashfs",
+        f"trident.rootfs={neighbours.mirror_url()}/rootfs.squashfs",
         f"trident.rootfs.sha384={digest}",
         f"BOOTIF=01-{_MAC.replace(':', '-')}",
         "trident.toolbox",

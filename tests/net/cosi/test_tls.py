@@ -8,7 +8,7 @@ import pytest
 
 from agent.api.errors import TridentError
 from agent.cosi.http import HttpLimits, HttpSource
-from tests.kit.certificates import Authority, authority
+from lab.certificates import Authority, authority
 from tests.net.cosi.faulty_server import FaultyServer, Reply, Request
 
 CONTENT = b"content of an image" * 10_000
@@ -17,7 +17,7 @@ QUICK = HttpLimits(connect_timeout_s=2, read_timeout_s=1, open_patience_s=1, sta
 
 @pytest.fixture(scope="module", name="server_authority")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("tls"))
+    return authority(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from agent.medium import layout, overlay
 from agent.medium.provisions import LiveFile, Provisions
 from installer import fetch, medium, provisions
 from installer.provisions import Live
-from tests.kit.certificates import authority
+from lab.certificates import authority
 from tests.kit.scripted_server import scripted
 
 MAC = "52:54:00:00:00:01"
@@ -132,7 +132,7 @@ def test_a_boot_server_behind_https_is_trusted_by_the_mediums_authority(
 ) -> None:
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
-    own = authority(tmp_path)
+    own = authority(tmp_path, "127.0.0.1")
     with scripted(own.serving()) as server:
         server.answers = [(200, b"image: {}\n")]
         with pytest.raises(requests.exceptions.SSLError):
@@ -148,7 +148,7 @@ def test_a_boot_server_behind_https_is_trusted_by_the_mediums_authority(
 def test_the_systems_authorities_stay_trusted(root: Path, tmp_path: Path) -> None:
     system = root / "etc/ssl/certs/ca-certificates.crt"
     system.parent.mkdir(parents=True)
-    system.write_bytes(authority(tmp_path).certificate.read_bytes())
+    system.write_bytes(authority(tmp_path, "127.0.0.1").certificate.read_bytes())
     put(Provisions(authority=b"more\n"), root)
     bundle = (root / provisions.BUNDLE).read_bytes()
     assert bundle.startswith(system.read_bytes())

@@ -13,7 +13,7 @@ from agent.linux.run import run
 from agent.medium.provisions import Provisions, found
 from iso_builder.cli import main
 from iso_builder.medium import customize, provisions
-from tests.kit.certificates import authority
+from lab.certificates import authority
 from tests.kit.medium import medium
 
 NETPLAN = "network:\n  version: 2\n  ethernets:\n    wired: {match: {name: e*}, dhcp4: true}\n"
@@ -31,7 +31,7 @@ def everything(tmp_path: Path) -> list[str]:
     script.write_text("#!/bin/sh\nexit 0\n")
     network.write_text(NETPLAN)
     tool.write_bytes(b"\x7fELF")
-    ca = authority(tmp_path).certificate
+    ca = authority(tmp_path, "127.0.0.1").certificate
     words = ["--pre-install", script, "--network", network, "--ca", ca]
     return [*map(str, words), "--file", f"{tool}:/usr/local/bin/tool:0755", "--file", f"{tool}:/t"]
 

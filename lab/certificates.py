@@ -1,4 +1,4 @@
-"""A certificate authority for tests, whose certificate serves 127.0.0.1 as well."""
+"""A certificate authority that nobody knows, whose certificate is a server's own as well."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Authority:
         return context
 
 
-def authority(folder: Path) -> Authority:
-    """A fresh one, in this folder."""
+def authority(folder: Path, address: str) -> Authority:
+    """A fresh one for the server at this address, in this folder."""
     made = Authority(folder / "certificate.pem", folder / "key.pem")
     argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    argv += ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    argv += ["-subj", "/CN=lab", "-addext", f"subjectAltName=IP:{address}"]
     run([*argv, "-keyout", made.key, "-out", made.certificate])
     return made
