@@ -16,6 +16,7 @@ from agent.api.errors import Kind, TridentError
 NETBOOT_RECORD = Path("/run/trident/netboot.json")
 INTERFACES = Path("/sys/class/net")
 LINK_WAIT_S = 60.0
+LINK_DOWN = "link-down"
 _POLL_S = 0.5
 
 
@@ -64,7 +65,7 @@ def wait_for_link(
         if time.monotonic() >= deadline:
             raise TridentError(
                 Kind.INITIALIZATION,
-                "link-down",
+                LINK_DOWN,
                 f"the network interface {mac} has no link after {wait_s:g} s",
                 hint="check the cable and the switch port (spanning tree: enable PortFast)",
             )

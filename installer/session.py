@@ -22,6 +22,7 @@ from installer.cmdline import BootParameters
 from installer.console import ProgressLines
 
 CONFIGURATION = Path("/etc/trident/config.yaml")
+_SILENCE = (fetch.UNREACHABLE, network.LINK_DOWN)
 Tell = Callable[[str], None]
 Collect = Callable[[BootParameters, Path, Tell], None]
 
@@ -61,6 +62,7 @@ class Here:
     """Finds the Host Configuration of the medium."""
     patience_s: float = fetch.RETRY_FOR_S
     """How long a boot server is asked."""
+    link_wait_s: float = network.LINK_WAIT_S
 
 
 def choose(
@@ -117,7 +119,7 @@ def run(source: Source, tell: Tell) -> None:
 
 
 def obtain(source: Source, tell: Tell, here: Here | None = None) -> Taken:
-    """The Host Configuration. A medium's own is taken when no boot server answers.
+    """The Host Configuration. A medium's own is taken when no boot server answers or can be asked.
 
     Raises what `fetch.configuration`, `medium.collect` and the parser raise, installed-already.
     """
@@ -126,14 +128,14 @@ def obtain(source: Source, tell: Tell, here: Here | None = None) -> Taken:
     if source.server is None:
         raise ValueError("a source has a file or a server")
     here = here or Here()
-    network.wait_for_link(source.mac, interfaces=here.interfaces)
-    tell(f"asking {source.server} for the Host Configuration of {source.mac}")
     try:
+        network.wait_for_link(source.mac, interfaces=here.interfaces, wait_s=here.link_wait_s)
+        tell(f"asking {source.server} for the Host Configuration of {source.mac}")
         answer = fetch.configuration(
             source.server, source.mac, retry_for_s=here.patience_s, tell=tell
         )
     except TridentError as error:
-        if source.medium is None or error.code != fetch.UNREACHABLE:
+        if source.medium is None or error.code not in _SILENCE:
             raise
         return _from_medium(source, error, tell, here)
     if source.medium is not None and not (answer.reinstall or source.reinstall):

@@ -256,14 +256,19 @@ def _medium_device(medium: Medium) -> str:
             return "virtio-blk-pci,drive=medium,serial=MEDIUM"
 
 
+def netdev(number: int) -> str:
+    """What QEMU calls the link of a network adapter."""
+    return f"net{number}"
+
+
 def _nics(hardware: Hardware) -> list[str]:
     arguments: list[str] = []
     for number, nic in enumerate(hardware.nics):
-        device = f"{nic.model},netdev=net{number},mac={nic.mac}"
+        device = f"{nic.model},netdev={netdev(number)},mac={nic.mac}"
         if hardware.firmware is not Firmware.BIOS and nic.model is NicModel.VIRTIO:
             device += ",romfile="  # OVMF drives virtio itself; QEMU's iPXE would take over
         arguments += [
-            "-netdev", f"tap,id=net{number},ifname={nic.tap},script=no,downscript=no",
+            "-netdev", f"tap,id={netdev(number)},ifname={nic.tap},script=no,downscript=no",
             "-device", device + _boot_index(hardware, BootFirst.NETWORK, number),
         ]  # fmt: skip
     return arguments

@@ -365,6 +365,13 @@ class PressKeys(Model):
     keys: str = Field(min_length=1, max_length=64)
 
 
+class Cable(Model):
+    """Pull the network cable of a running machine, or plug it in."""
+
+    machine: str | None = None
+    plugged: bool
+
+
 class Nothing(Model):
     """A step without particulars: `{}`."""
 
@@ -378,6 +385,7 @@ class Step(OneOf):
     cut_power: CutPower | None = None
     wait: Condition | None = None
     press_keys: PressKeys | None = None
+    cable: Cable | None = None
     run: GuestCommand | None = None
     damage: dict[str, Damage] | None = None
     stop_server: StopServer | None = None

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from lab import checks, cuts, damage, disks, firmware, replays, scenario, verify
+from lab import checks, cuts, damage, disks, firmware, qemu, replays, scenario, verify
 from lab.errors import ScenarioFailed
 from lab.session import Session
 
@@ -102,6 +102,11 @@ def _disk_unchanged(session: Session, value: scenario.CheckDisk) -> None:
         raise ScenarioFailed(f"{bench.spec.name}: {complaint}")
 
 
+def _cable(session: Session, value: scenario.Cable) -> None:
+    with session.bench(value.machine).machine.qmp() as qmp:
+        qmp.execute("set_link", name=qemu.netdev(0), up=value.plugged)
+
+
 def _served_medium(session: Session, value: scenario.ServedMedium) -> None:
     bench = session.bench(value.machine)
     complaint = checks.served_medium(
@@ -120,6 +125,7 @@ VERBS: dict[str, Callable[[Session, Any], None]] = {
     "pressKeys": lambda session, value: session.bench(value.machine).machine.console.type(
         value.keys
     ),
+    "cable": _cable,
     "run": _run,
     "damage": _damage,
     "serve": _serve,

@@ -204,9 +204,14 @@ get_rootfs() {
     if [ -n "$label" ]; then
         from_medium "$label" || return 1
         ! has_word trident.netplan || return 0
-        has_word trident.server || has_word trident.dhcp || return 0
-        connect_patiently true
-        return
+        if has_word trident.dhcp; then
+            connect_patiently true
+            return
+        fi
+        if has_word trident.server && ! connect_patiently true; then
+            say "no network ($reason): what is on the medium may do without"
+        fi
+        return 0
     fi
     case $url in
     http://*) connect_patiently fetch_rootfs "$url" "$(argument trident.rootfs.sha384)" ;;

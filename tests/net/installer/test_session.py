@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,21 @@ def test_without_any_answer_the_medium_says_what_to_install(tmp_path: Path) -> N
     assert taken.text.decode() == HOST_CONFIGURATION
     assert asked == [BootParameters(medium=LABEL)]
     assert any("looking on the medium" in line for line in told)
+
+
+def test_without_a_link_the_medium_says_what_to_install(tmp_path: Path) -> None:
+    def collect(parameters: BootParameters, keep: Path, tell: session.Tell) -> None:
+        keep.parent.mkdir(parents=True)
+        keep.write_text(HOST_CONFIGURATION)
+
+    unplugged = replace(here(tmp_path, collect), link_wait_s=0)
+    (unplugged.interfaces / "eth0/carrier").write_text("0\n")
+    source = Source(server="http://127.0.0.1:1", mac=MAC, medium=LABEL)
+    told: list[str] = []
+    taken = session.obtain(source, told.append, unplugged)
+    assert taken.text.decode() == HOST_CONFIGURATION
+    assert any("has no link" in line for line in told)
+    assert not any(line.startswith("asking") for line in told)
 
 
 def test_without_any_answer_and_configuration_the_silence_is_the_failure(tmp_path: Path) -> None:
