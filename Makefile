@@ -20,8 +20,8 @@ check: venv ## lint, types, import contracts, unit tests (< 60 s, no root)
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 
 lint: venv
-	.venv/bin/ruff check --quiet .
-	.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet --no-cache .
+	.venv/bin/ruff format --check --quiet --no-cache .
 	.venv/bin/lint-imports
 	.venv/bin/mypy
 

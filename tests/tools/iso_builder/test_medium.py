@@ -19,7 +19,7 @@ from agent.trust import keys
 from iso_builder import loaders, verify
 from iso_builder.cli import main
 from iso_builder.medium import build, efi, filesystem
-from tests.kit.certificates import authority
+from lab.certificates import authority
 from tests.kit.tools import unavailable
 from tests.unit.cosi.images import cosi_bytes
 
@@ -160,7 +160,7 @@ def test_the_commands_of_the_guide_work(
     Path("check.sh").write_text("#!/bin/sh\n")
     Path("netplan.yaml").write_text("network: {version: 2, ethernets: {e: {dhcp4: true}}}\n")
     Path("tool").write_bytes(b"\x7fELF")
-    authority(tmp_path).certificate.rename("site-ca.pem")
+    authority(tmp_path, "127.0.0.1").certificate.rename("site-ca.pem")
     head = f"#{'0a' * 32}:/etc/trident/config.yaml:"
     (tmp_path / "upstream.iso").write_text("before\n" + head + "#" * 4000 + "\nafter\n")
     assert len(commands) == 12
