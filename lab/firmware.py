@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from virt.firmware.efi import bootentry, devpath  # type: ignore[import-untyped]
-from virt.firmware.varstore import edk2  # type: ignore[import-untyped]
+from virt.firmware.efi import bootentry, devpath
+from virt.firmware.varstore import edk2
 
 from lab.errors import LabError
 

@@ -128,8 +128,8 @@ def _disk(size: int) -> Iterator[Path]:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_text(data)
         root = filesystems.sized(place / "root", size)
-        make = ["mkfs.ext4", "-q", "-F", "-m", "0", "-N", str(size // 8192), "-d", tree, root]
-        run_command(make, timeout_s=600)
+        make = ["mkfs.ext4", "-q", "-F", "-m", "0", "-N", str(size // 8192), "-d"]
+        run_command([*make, tree, root], timeout_s=600)
         shutil.rmtree(tree)
         uki = {"EFI/Linux/a.efi": uki_bytes("ro", "6.1")}
         esp = filesystems.fat(place / "esp", uki, size=36 << 20)

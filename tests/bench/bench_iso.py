@@ -119,6 +119,7 @@ def _tree(content: build.Content, workspace: Path, place: Path) -> Path:
 
 
 def _xorriso(tree: Path, workspace: Path, target: Path) -> None:
+    command: list[str | Path]
     command = ["xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", _LABEL, "-o", target]
     command += ["-isohybrid-mbr", workspace / "isohdpfx.bin", "-c", layout.CATALOGUE]
     command += ["-b", layout.ISOLINUX, "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]

@@ -40,10 +40,10 @@ def run() -> dict[str, object]:
         raw = Path(name) / "large.raw"
         _make_disk(raw)
         text = Path(__file__).with_name("update.yaml").read_text(encoding="utf-8")
-        told = runner.run("bench-update", scenario.parse(text.replace("${raw}", str(raw))))
-    if told.result is not Result.PASSED:
-        raise RuntimeError(f"the machine was not updated: {told.reason}")
-    return _figures(told)
+        report = runner.run("bench-update", scenario.parse(text.replace("${raw}", str(raw))))
+    if report.result is not Result.PASSED:
+        raise RuntimeError(f"the machine was not updated: {report.reason}")
+    return _figures(report)
 
 
 def _make_disk(raw: Path) -> None:

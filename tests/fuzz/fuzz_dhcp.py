@@ -33,10 +33,10 @@ def seeds() -> list[bytes]:
     relayed = {Code.RELAY_AGENT: bytes([1, 4, 9, 9, 9, 9, 5, 4]) + SERVER.packed}
     wanted = {Code.REQUESTED_ADDRESS: bytes([10, 77, 0, 100])}
     crafted = [
-        message(MessageType.DISCOVER, options={int(code): one for code, one in long.items()}),
-        message(MessageType.DISCOVER, options=relayed, giaddr=SERVER),  # type: ignore[arg-type]
-        message(MessageType.REQUEST, options=wanted),  # type: ignore[arg-type]
-        message(MessageType.DECLINE, options=wanted),  # type: ignore[arg-type]
+        message(MessageType.DISCOVER, options=long),
+        message(MessageType.DISCOVER, options=relayed, giaddr=SERVER),
+        message(MessageType.REQUEST, options=wanted),
+        message(MessageType.DECLINE, options=wanted),
         message(MessageType.RELEASE, ciaddr=IPv4Address("10.77.0.100")),
         message(MessageType.INFORM, ciaddr=IPv4Address("10.77.0.100")),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -35,11 +35,12 @@ def captured(name: str) -> Packet:
 def message(
     kind: MessageType,
     mac: str = MAC,
-    options: dict[int, bytes] | None = None,
+    options: Mapping[Code, bytes] | Mapping[int, bytes] | None = None,
     **fields: object,
 ) -> Packet:
     """A plain client's request."""
-    found = {int(Code.MESSAGE_TYPE): bytes((kind,)), **(options or {})}
+    found = {int(code): data for code, data in (options or {}).items()}
+    found = {int(Code.MESSAGE_TYPE): bytes((kind,)), **found}
     chaddr = bytes.fromhex(mac.replace(":", ""))
     return Packet(op=1, xid=0x1234, chaddr=chaddr, options=found, **fields)  # type: ignore[arg-type]
 

@@ -16,6 +16,7 @@ from agent.api.events import OperationDone
 from agent.linux.run import run
 from agent.medium import layout
 from agent.medium.menu import Local
+from agent.medium.state import State
 from agent.trust import keys
 from agent.trust.check import Problem
 from iso_builder import verify
@@ -49,7 +50,7 @@ def get(server: BootServer, mac: str = DASHED, **headers: str) -> requests.Respo
     return requests.get(f"{server.url}/iso/{mac}.iso", headers=headers, timeout=30)
 
 
-def state_of(answer: requests.Response, tmp_path: Path) -> customize.State:
+def state_of(answer: requests.Response, tmp_path: Path) -> State:
     path = tmp_path / "served.iso"
     path.write_bytes(answer.content)
     return customize.read(path)

@@ -203,8 +203,8 @@ def test_logs_and_traces_are_kept_as_lines(server: BootServer) -> None:
     for path in ("/logstream", "/tracestream"):
         assert post(server, path, json.dumps(record)) == 201
     for stream in ("log", "trace"):
-        path = server.settings.state / "reports" / f"{MAC.replace(':', '-')}.{stream}.jsonl"
-        (line,) = path.read_text().splitlines()
+        kept = server.settings.state / "reports" / f"{MAC.replace(':', '-')}.{stream}.jsonl"
+        (line,) = kept.read_text().splitlines()
         assert json.loads(line).items() >= record.items()
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,11 +67,11 @@ class Rack:
         path = self.folder / "client.log"
         return path.read_text() if path.exists() else ""
 
-    def script(self) -> Path:
+    def script(self) -> str:
         path = self.folder / "script"
         path.write_text(CLIENT_SCRIPT.format(log=self.folder / "client.log"))
         path.chmod(0o755)
-        return path
+        return str(path)
 
 
 @contextmanager
@@ -120,8 +121,8 @@ def talking(peer: Peer, port: int = 68) -> Iterator[Talker]:
         yield one
 
 
-def discover(**fields: object) -> Packet:
-    return message(MessageType.DISCOVER, flags=BROADCAST_FLAG, **fields)  # type: ignore[arg-type]
+def discover(**fields: Any) -> Packet:
+    return message(MessageType.DISCOVER, flags=BROADCAST_FLAG, **fields)
 
 
 @pytest.mark.parametrize("broadcast", [[], ["-B"]], ids=["by-hardware-address", "by-broadcast"])
@@ -218,7 +219,7 @@ def test_a_captured_firmware_is_offered_its_boot_file_by_the_proxy(tmp_path: Pat
         one.peer.ip("address", "add", "10.77.0.58/24", "dev", FAR)
         asked = {**captured("ovmf-pxe-request").options}
         client.ask(
-            message(MessageType.REQUEST, options=asked, ciaddr=IPv4Address("10.77.0.58")),  # type: ignore[arg-type]
+            message(MessageType.REQUEST, options=asked, ciaddr=IPv4Address("10.77.0.58")),
             (str(SERVER), 4011),
         )
         acknowledged = client.hear()

@@ -19,7 +19,9 @@ def curl(rack: network.Rack, *words: str) -> str:
 
 
 @pytest.mark.parametrize(("ranges", "status"), [(True, "206"), (False, "200")])
-def test_the_mirror_serves_files_with_or_without_ranges(tmp_path: Path, ranges: bool, status: str):
+def test_the_mirror_serves_files_with_or_without_ranges(
+    tmp_path: Path, ranges: bool, status: str
+) -> None:
     if find("nginx") is None:
         unavailable("nginx is not installed")
     (tmp_path / "files").mkdir()
@@ -28,12 +30,12 @@ def test_the_mirror_serves_files_with_or_without_ranges(tmp_path: Path, ranges: 
         network.rack() as rack,
         neighbours.mirror(rack, tmp_path, tmp_path / "files", ranges=ranges),
     ):
-        url = f"{neighbours.MIRROR_URL}/image.cosi"
+        url = f"{neighbours.mirror_url()}/image.cosi"
         said = curl(rack, "-r", "2-3", "-o", "/dev/null", "-w", "%{http_code}", url)
         assert said == status
 
 
-def test_the_foreign_dhcp_server_gives_an_address_and_no_boot_file(tmp_path: Path):
+def test_the_foreign_dhcp_server_gives_an_address_and_no_boot_file(tmp_path: Path) -> None:
     log = tmp_path / "foreign-dhcp.log"
     with network.rack() as rack, neighbours.foreign_dhcp(rack, tmp_path):
         waiting.until(

@@ -30,7 +30,7 @@ def test_blocks_are_clamped_to_the_mtu_of_the_path(tmp_path: Path) -> None:
         run(["ip", "link", "set", NEAR, "mtu", "1400"])
         with serving(tmp_path, address=IPv4Address("10.77.0.1")) as one:
             url = f"tftp://10.77.0.1:{one.server.port}/loader"
-            fetched = ["curl", "-sSv", "--tftp-blksize", "65464", "-o", tmp_path / "got", url]
+            fetched = ["curl", "-sSv", "--tftp-blksize", "65464", "-o", str(tmp_path / "got"), url]
             log = run(peer.inside(fetched), merge_stderr=True).stdout
             assert "got option=(blksize) value=(1368)" in log
             one.told("done")
@@ -85,7 +85,7 @@ def test_a_full_send_queue_loses_packets_and_nothing_else(
 
 def test_a_source_that_ends_early_is_noticed(pair: tuple[socket.socket, socket.socket]) -> None:
     class Shrunk(Memory):
-        size = 5000  # type: ignore[assignment]
+        size = 5000
 
     with pytest.raises(Truncated):
         WindowSender().send(pair[0], Shrunk(bytes(600)), 512, Window(1, 4), offload=True)

@@ -168,7 +168,7 @@ def test_an_interrupted_commit_stops_at_once_and_is_done_again(tmp_path: Path) -
     (tmp_path / "etc/trident").mkdir(parents=True)
     (tmp_path / "etc/trident/trident.conf").write_text(f"DatastorePath={request.datastore}\n")
     script = 'mount --bind "$1" /etc; mount -t tmpfs tmpfs /var/log; shift; exec "$@"'
-    enter = ["unshare", "--mount", "sh", "-ec", script, "sh", tmp_path / "etc"]
+    enter = ["unshare", "--mount", "sh", "-ec", script, "sh", os.fspath(tmp_path / "etc")]
     argv = [*enter, sys.executable, "-m", "agent.cli", "commit"]
     log = tmp_path / "log"
     runs = tmp_path / "runs"

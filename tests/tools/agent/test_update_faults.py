@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.api.status import AbVolume, ServicingState
+from tests.kit.update_sandbox import configure, drive, ends, firmware, of_side, rows
 from tests.tools.agent import test_update as sandbox
-from tests.tools.agent.test_update import configure, drive, ends, firmware, of_side, rows
 
 pytestmark = pytest.mark.tools
 

@@ -343,9 +343,9 @@ def test_nothing_around_the_program_changes_the_bytes(built: Path, tmp_path: Pat
         ]
     ):
         target = tmp_path / f"{index}.cosi"
-        command = ["taskset", "-c", cpus, program, "cosi", "build", source, "-o", target]
+        command = ["taskset", "-c", cpus, str(program), "cosi", "build"]
         argv = ["sh", "-c", script, "sh", umask, *command, "--level", "3"]
-        run(argv, env={"TZ": zone}, cwd=Path(cwd), timeout_s=300)
+        run([*argv, source, "-o", target], env={"TZ": zone}, cwd=Path(cwd), timeout_s=300)
         assert target.read_bytes() == (built / "image.cosi").read_bytes()
 
 

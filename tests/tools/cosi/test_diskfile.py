@@ -106,8 +106,8 @@ def test_a_damaged_vhd_is_refused(raw: Path, tmp_path: Path) -> None:
 def test_a_qcow2_image_that_needs_other_files_is_refused(tmp_path: Path) -> None:
     for name in ("base.qcow2", "secret"):
         run(["qemu-img", "create", "-q", "-f", "qcow2", tmp_path / name, "4M"])
-    overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", tmp_path / "secret", "-F", "raw"]
-    run([*overlay, tmp_path / "overlay.img"])
+    overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]
+    run([*overlay, tmp_path / "secret", tmp_path / "overlay.img"])
     error = refusal(tmp_path / "overlay.img")
     assert f"it needs {tmp_path / 'secret'}" in error.message
     split = ["-o", f"data_file={tmp_path / 'data'}"]

@@ -71,7 +71,8 @@ def refusal(folder: Path, *parts: Part) -> str:
 @pytest.mark.parametrize("way", ["type", "guid", "option"])
 def test_a_sealed_root_is_told_and_not_altered(way: str, tmp_path: Path) -> None:
     data, tree, digest = root(tmp_path)
-    cmdline, types, guids = f"roothash={digest} ro", (disks.ROOT, disks.ROOT_VERITY), (None, None)
+    cmdline, types = f"roothash={digest} ro", (disks.ROOT, disks.ROOT_VERITY)
+    guids: tuple[UUID | None, UUID | None] = (None, None)
     if way == "guid":
         # A second pair of the same types is there: an A/B disk.
         guids = (UUID(digest[:32]), UUID(digest[-32:]))

@@ -63,7 +63,9 @@ def test_the_reset_button_starts_it_again(tmp_path: Path) -> None:
         one.reset()
         printed(one, 2)
         with one.qmp() as qmp:
-            assert qmp.execute("query-status")["running"]
+            status = qmp.execute("query-status")
+        assert isinstance(status, dict)
+        assert status["running"]
 
 
 def test_a_machine_that_shuts_down_is_off_and_can_be_switched_on_again(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_table_is_what_was_planned_to_the_byte(device: Path) -> None:
 
 def test_a_disk_with_sectors_of_4096_bytes_is_laid_out_as_planned(tmp_path: Path) -> None:
     image = sparse(tmp_path / "disk.img", 4096 * MIB)
-    argv = ["losetup", "--find", "--show", "--sector-size=4096", image]
+    argv = ["losetup", "--find", "--show", "--sector-size=4096", os.fspath(image)]
     device = Path(run(argv).stdout.strip())
     try:
         disk = planned(device)

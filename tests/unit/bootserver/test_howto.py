@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from agent.api import yamltext
 from bootserver import settings
@@ -48,4 +49,4 @@ def test_its_commands_are_understood() -> None:
 
 def test_it_names_every_setting() -> None:
     for name in settings.Settings.model_fields:
-        assert f"`{settings.to_camel(name)}" in GUIDE
+        assert f"`{to_camel(name)}" in GUIDE

@@ -144,7 +144,7 @@ def installed(tmp_path: Path, status: HostStatus, *arguments: str | Path) -> Res
     conf.parent.mkdir(parents=True, exist_ok=True)
     conf.write_text(f"DatastorePath={store}\n")
     script = 'mount --bind "$1" /etc; mount -t tmpfs tmpfs /var/log; shift; exec "$@"'
-    enter = ["unshare", "--mount", "sh", "-ec", script, "sh", tmp_path / "etc"]
+    enter = ["unshare", "--mount", "sh", "-ec", script, "sh", os.fspath(tmp_path / "etc")]
     argv = [*enter, sys.executable, "-m", "agent.cli", *arguments]
     return run(argv, ok=range(256), env={"PYTHONPATH": os.fspath(ROOT)})
 

@@ -285,7 +285,7 @@ def test_what_append_returned_from_survives_kill_9(tmp_path: Path) -> None:
     for attempt in range(10):
         path = tmp_path / f"{attempt}.sqlite"
         log = tmp_path / f"{attempt}.log"
-        argv = [sys.executable, "-c", WRITER, path]
+        argv = [sys.executable, "-c", WRITER, os.fspath(path)]
         with spawn(argv, log=log, cwd=Path.cwd()) as process:
             while not log.exists() or log.read_bytes().count(b"\n") < 3 + attempt:
                 assert process.wait(0.005) is None, log.read_text()

@@ -40,13 +40,10 @@ def answered(packet: Packet, policy: FixedPolicy, **where: object) -> tuple[Pack
 
 def at_boot_server_port(kind: MessageType, **options: bytes) -> Packet:
     """What firmware sends to port 4011 once it has an address."""
-    found = {Code[key]: value for key, value in options.items()}
-    said = {
-        **captured("ovmf-pxe-request").options,
-        **found,
-        Code.MESSAGE_TYPE: bytes((kind,)),
-    }
-    return message(kind, options=said, ciaddr=IPv4Address(CLIENT))  # type: ignore[arg-type]
+    said: dict[int, bytes] = dict(captured("ovmf-pxe-request").options)
+    said.update({Code[key]: value for key, value in options.items()})
+    said[Code.MESSAGE_TYPE] = bytes((kind,))
+    return message(kind, options=said, ciaddr=IPv4Address(CLIENT))
 
 
 def test_the_proxy_offer_has_a_file_and_no_address() -> None:

@@ -264,7 +264,7 @@ CIRCUIT = bytes([1, 4, 9, 9, 9, 9])
 
 def relayed(kind: MessageType, option_82: bytes = CIRCUIT, **options: bytes) -> Packet:
     found = {Code.RELAY_AGENT: option_82, **{Code[key]: value for key, value in options.items()}}
-    return message(kind, options=found, giaddr=RELAY, hops=1)  # type: ignore[arg-type]
+    return message(kind, options=found, giaddr=RELAY, hops=1)
 
 
 def test_a_relayed_client_gets_an_address_of_its_own_network_through_the_relay() -> None:

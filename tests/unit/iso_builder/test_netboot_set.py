@@ -38,8 +38,11 @@ def test_a_set_is_good_by_its_lists_by_sha384sum_and_by_openssl(
     assert problems(folder) == {}
     run(["sha384sum", "--check", "--strict", "--quiet", contents.SUMS], cwd=folder)
     (tmp_path / "key.pub").write_bytes(KEY.public.pem())
-    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", tmp_path / "key.pub", "-rawin"]
-    run([*command, "-in", contents.CONTENTS, "-sigfile", contents.SIGNATURE], cwd=folder)
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-inkey"]
+    run(
+        [*command, tmp_path / "key.pub", "-in", contents.CONTENTS, "-sigfile", contents.SIGNATURE],
+        cwd=folder,
+    )
     assert main(["verify", str(folder), "--public-key", str(tmp_path / "key.pub")]) == 0
     assert f"base    good, signed by {KEY.public.identity}" in capsys.readouterr().out
 

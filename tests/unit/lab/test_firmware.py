@@ -32,11 +32,11 @@ def with_entries(path: Path, *titles: str) -> None:
     store.write_varstore(str(path), variables)
 
 
-def test_a_fresh_copy_holds_no_boot_entries(nvram: Path):
+def test_a_fresh_copy_holds_no_boot_entries(nvram: Path) -> None:
     assert firmware.read_nvram(nvram) == Nvram((), None, ())
 
 
-def test_entries_come_back_in_boot_order(nvram: Path):
+def test_entries_come_back_in_boot_order(nvram: Path) -> None:
     with_entries(nvram, "disk", "UEFI PXEv4 (MAC:525400770001)")
     assert [entry.title for entry in firmware.read_nvram(nvram).ordered()] == [
         "disk",
@@ -44,18 +44,18 @@ def test_entries_come_back_in_boot_order(nvram: Path):
     ]
 
 
-def test_network_entries_move_to_the_front(nvram: Path):
+def test_network_entries_move_to_the_front(nvram: Path) -> None:
     with_entries(nvram, "disk", "UEFI PXEv4 (MAC:525400770001)")
     firmware.put_network_first(nvram)
     assert firmware.read_nvram(nvram).boot_order == (1, 0)
 
 
-def test_a_machine_that_never_started_has_no_network_entry_to_move(nvram: Path):
+def test_a_machine_that_never_started_has_no_network_entry_to_move(nvram: Path) -> None:
     with pytest.raises(LabError, match="never started"):
         firmware.put_network_first(nvram)
 
 
-def test_a_boot_uri_is_used_at_the_next_start_only(nvram: Path):
+def test_a_boot_uri_is_used_at_the_next_start_only(nvram: Path) -> None:
     firmware.set_boot_uri(nvram, "http://10.77.0.1:8080/artifacts/x86_64/snponly.efi")
     read = firmware.read_nvram(nvram)
     assert read.boot_next is not None

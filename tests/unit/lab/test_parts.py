@@ -30,7 +30,7 @@ def cosi(path: Path, root: bytes) -> Path:
     return path
 
 
-def test_a_rack_is_stale_when_its_owner_is_gone_or_its_pid_was_given_away():
+def test_a_rack_is_stale_when_its_owner_is_gone_or_its_pid_was_given_away() -> None:
     mine = network.start_time(os.getpid())
     assert not network.is_stale(f"tlab-{os.getpid()}-{mine}-0")
     assert network.is_stale(f"tlab-{os.getpid()}-{(mine or 0) + 1}-0-dhcp")
@@ -38,7 +38,7 @@ def test_a_rack_is_stale_when_its_owner_is_gone_or_its_pid_was_given_away():
     assert not network.is_stale("somebody-elses")
 
 
-def test_placeholders_are_filled_everywhere_and_unknown_ones_refused():
+def test_placeholders_are_filled_everywhere_and_unknown_ones_refused() -> None:
     value = {"image": {"url": "${image.url}"}, "list": ["a ${x}", 3]}
     filled = placeholders.fill(value, {"image.url": "http://h/i", "x": "b"})
     assert filled == {"image": {"url": "http://h/i"}, "list": ["a b", 3]}
@@ -46,23 +46,23 @@ def test_placeholders_are_filled_everywhere_and_unknown_ones_refused():
         placeholders.fill("${nothing}", {})
 
 
-def test_shell_variables_are_not_placeholders():
+def test_shell_variables_are_not_placeholders() -> None:
     assert placeholders.fill("$TARGET_ROOT and $TERM", {}) == "$TARGET_ROOT and $TERM"
 
 
-def test_in_commands_what_the_lab_does_not_know_is_the_shells():
+def test_in_commands_what_the_lab_does_not_know_is_the_shells() -> None:
     command = "x=${tools.url}; echo ${x#a} ${x}"
     filled = placeholders.fill_known(command, {"tools.url": "http://h/t"})
     assert filled == "x=http://h/t; echo ${x#a} ${x}"
 
 
-def test_every_bus_has_a_stable_device_path():
+def test_every_bus_has_a_stable_device_path() -> None:
     paths = {placeholders.device(bus, "SER") for bus in Bus}
     assert len(paths) == len(Bus)
     assert all("SER" in path for path in paths)
 
 
-def test_settings_are_merged_key_by_key():
+def test_settings_are_merged_key_by_key() -> None:
     base = {"dhcp": {"mode": "server", "port": 67}, "user": None}
     assert server.merged(base, {"dhcp": {"mode": "proxy"}}) == {
         "dhcp": {"mode": "proxy", "port": 67},
@@ -70,7 +70,7 @@ def test_settings_are_merged_key_by_key():
     }
 
 
-def test_one_bit_of_the_root_file_system_is_flipped_and_nothing_else(tmp_path: Path):
+def test_one_bit_of_the_root_file_system_is_flipped_and_nothing_else(tmp_path: Path) -> None:
     whole = cosi(tmp_path / "whole.cosi", b"R" * 1000)
     copy = tmp_path / "served.cosi"
     damage.damaged_copy(whole, copy, Damage(flip_bit_at=0.6))
@@ -82,7 +82,7 @@ def test_one_bit_of_the_root_file_system_is_flipped_and_nothing_else(tmp_path: P
     assert (before[differing[0]] ^ after[differing[0]]).bit_count() == 1
 
 
-def test_a_truncated_copy_ends_early(tmp_path: Path):
+def test_a_truncated_copy_ends_early(tmp_path: Path) -> None:
     whole = cosi(tmp_path / "whole.cosi", b"R" * 1000)
     damage.damaged_copy(whole, tmp_path / "short.cosi", Damage(truncate_to=0.5))
     assert (tmp_path / "short.cosi").stat().st_size == whole.stat().st_size // 2
@@ -102,7 +102,7 @@ def row(**changes: object) -> suite.Row:
     return suite.Row(**(values | changes))  # type: ignore[arg-type]
 
 
-def test_only_what_passed_at_the_same_state_is_skipped(tmp_path: Path):
+def test_only_what_passed_at_the_same_state_is_skipped(tmp_path: Path) -> None:
     assert suite.passed(row(), "f")
     assert not suite.passed(row(), "g")
     assert not suite.passed(row(result="failed"), "f")
@@ -112,7 +112,7 @@ def test_only_what_passed_at_the_same_state_is_skipped(tmp_path: Path):
     assert suite.load(tmp_path / "none") == {}
 
 
-def test_the_table_names_what_failed_and_why():
+def test_the_table_names_what_failed_and_why() -> None:
     text = suite.table([row(), row(scenario="install-uki", result="failed", reason="no entry")])
     assert "| pxe-uefi | passed | 61 | 0 |" in text
     assert "- install-uki: no entry" in text

@@ -42,7 +42,7 @@ def told(result: Result) -> Report:
     )
 
 
-def test_the_demonstrations_report_has_what_was_found_at_its_top_level(tmp_path: Path):
+def test_the_demonstrations_report_has_what_was_found_at_its_top_level(tmp_path: Path) -> None:
     report.write(tmp_path / "new" / "report.json", demo.to_json(told(Result.PASSED)))
     read = json.loads((tmp_path / "new" / "report.json").read_text())
     assert read["result"] == "provisioned"
@@ -51,32 +51,32 @@ def test_the_demonstrations_report_has_what_was_found_at_its_top_level(tmp_path:
     assert read["timeline"][0]["event"] == "ack"
 
 
-def test_a_demonstration_that_failed_does_not_say_provisioned():
+def test_a_demonstration_that_failed_does_not_say_provisioned() -> None:
     assert demo.to_json(told(Result.FAILED))["result"] == "failed"
     assert demo.to_json(Report("demo", "now"))["hostStatus"] is None
 
 
-def test_the_story_ends_with_timeline_boot_entries_and_status():
+def test_the_story_ends_with_timeline_boot_entries_and_status() -> None:
     text = demo.summary(demo.to_json(told(Result.PASSED)))
     assert "10:20:30.123  dhcp     ack" in text
     assert "Boot0005  AZLA" in text
     assert "servicingState: provisioned" in text
 
 
-def test_the_demonstration_is_a_scenario():
+def test_the_demonstration_is_a_scenario() -> None:
     assert scenario.load(Path("lab/files/demo.yaml")).steps
 
 
-def test_every_step_and_every_expectation_has_its_function():
+def test_every_step_and_every_expectation_has_its_function() -> None:
     assert set(steps.VERBS) == {to_camel(name) for name in scenario.Step.model_fields}
     assert set(verify.KEYS) == {to_camel(name) for name in scenario.Expectation.model_fields}
 
 
-def test_figures_are_the_waits_and_the_firmware_starts():
+def test_figures_are_the_waits_and_the_firmware_starts() -> None:
     assert suite.figures(told(Result.PASSED)) == "waits 60 s; firmware starts 2"
 
 
-def test_an_event_is_told_in_one_line_without_what_repeats_itself():
+def test_an_event_is_told_in_one_line_without_what_repeats_itself() -> None:
     detail = {"run": "0f", "sequence": 3, "step": "storage/image/root-a", "text": "x" * 300}
     line = event_line(EVENT.model_copy(update={"detail": detail}))
     assert line.startswith("dhcp  ack step=storage/image/root-a text=xxx")

@@ -19,7 +19,7 @@ expect: [{state: {equals: provisioned}}]
 """
 
 
-def test_the_least_scenario_has_one_declared_uefi_machine_with_a_blank_disk():
+def test_the_least_scenario_has_one_declared_uefi_machine_with_a_blank_disk() -> None:
     parsed = scenario.parse(LEAST)
     (machine,) = parsed.machines
     assert machine.declared_by == "command"
@@ -43,25 +43,27 @@ def test_the_least_scenario_has_one_declared_uefi_machine_with_a_blank_disk():
         ({"machines": [{"name": "a"}, {"name": "b"}]}, "must differ"),
     ],
 )
-def test_a_wrong_scenario_is_refused_and_the_place_named(change: dict[str, object], path: str):
+def test_a_wrong_scenario_is_refused_and_the_place_named(
+    change: dict[str, object], path: str
+) -> None:
     document = yaml.safe_load(LEAST) | change
     with pytest.raises(LabError, match=path):
         scenario.parse(yaml.safe_dump(document))
 
 
-def test_text_that_is_not_yaml_is_refused():
+def test_text_that_is_not_yaml_is_refused() -> None:
     with pytest.raises(LabError, match="not YAML"):
         scenario.parse("steps: [")
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-def test_every_scenario_of_the_project_is_valid_and_matches_the_schema(path: Path):
+def test_every_scenario_of_the_project_is_valid_and_matches_the_schema(path: Path) -> None:
     scenario.load(path)
     document = yaml.safe_load(path.read_text())
     jsonschema.Draft202012Validator(scenario.schema()).validate(document)
 
 
-def test_scenarios_are_named_after_what_they_try():
+def test_scenarios_are_named_after_what_they_try() -> None:
     kinds = {"pxe", "install", "update", "rollback", "commit", "power", "iso", "usb"}
     assert {path.stem.split("-")[0] for path in SCENARIOS} <= kinds
     assert all(scenario.NAME.match(path.stem) for path in SCENARIOS)

@@ -71,7 +71,7 @@ def test_a_window_fits_the_send_buffer_and_our_limit() -> None:
     ],
 )
 def test_an_impossible_option_is_ignored(options: dict[str, str]) -> None:
-    assert agreed(**options) == Terms()
+    assert negotiate(options, 5000, 1500, 65464, 64) == Terms()
 
 
 def test_without_options_the_first_block_is_the_answer() -> None:
@@ -258,8 +258,8 @@ def lossy(blocks: int, window_size: int, loss: float, seed: int) -> LossyLine:
 def test_every_block_arrives_whatever_the_line_loses(
     blocks: int, window_size: int, loss: float, seed: int, oack: bool
 ) -> None:
-    accepted = {"tsize": "1"} if oack else {}
-    one = Transfer(512 * (blocks - 1), terms(window_size=window_size, **accepted), 0.0)
+    asked = Terms(512, window_size, None, {"tsize": "1"} if oack else {})
+    one = Transfer(512 * (blocks - 1), asked, 0.0)
     line = lossy(blocks, window_size, loss, seed)
     finish(one, line)
     assert line.received == blocks

@@ -156,14 +156,8 @@ def test_a_file_that_was_added_or_taken_away_is_named(iso: Path, tmp_path: Path)
         unavailable("xorriso is not installed")
     (tmp_path / "evil.yaml").write_text("os: {}\n")
     target = tmp_path / "other.iso"
-    changes = [
-        "-map",
-        tmp_path / "evil.yaml",
-        f"/{layout.CONFIGURATION}",
-        "-rm",
-        f"/{EMBEDDED}",
-        "--",
-    ]
+    changes = ["-map", str(tmp_path / "evil.yaml"), f"/{layout.CONFIGURATION}"]
+    changes += ["-rm", f"/{EMBEDDED}", "--"]
     run(["xorriso", "-indev", iso, "-outdev", target, *changes, "-commit"])
     seen = found(target)
     assert (Part.BASE, layout.CONFIGURATION, Problem.ADDED) in seen
@@ -212,7 +206,7 @@ def test_coreutils_and_openssl_agree_with_the_lists(changed: Path, tmp_path: Pat
     root = tmp_path / "root"
     files = unpacked(changed, root)
     sums = files[layout.SUMS].decode()
-    listed = dict(reversed(line.split("  ", 1)) for line in sums.splitlines())
+    listed = {name: digest for digest, name in (line.split("  ", 1) for line in sums.splitlines())}
     assert {hashlib.sha384(files[name]).hexdigest() for name in listed} == set(listed.values())
     unlisted = {*layout.MUTABLE, *layout.SEALS} - {layout.CONTENTS}
     assert files.keys() - listed.keys() == unlisted
@@ -221,8 +215,8 @@ def test_coreutils_and_openssl_agree_with_the_lists(changed: Path, tmp_path: Pat
         (layout.CONTENTS, layout.SIGNATURE),
         (layout.CHANGES, layout.CHANGES_SIGNATURE),
     ):
-        command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key_file(tmp_path)]
-        run([*command, "-rawin", "-in", root / text, "-sigfile", root / signature])
+        command = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-inkey"]
+        run([*command, key_file(tmp_path), "-in", root / text, "-sigfile", root / signature])
 
 
 def unpacked(image: Path, root: Path) -> Mapping[str, bytes]:

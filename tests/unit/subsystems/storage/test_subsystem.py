@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.api.status import AbVolume, HostStatus, ServicingType
-from agent.cosi.reader import open_image
+from agent.cosi import reader
 from agent.cosi.source import FileSource
 from agent.engine.context import Context, Facts
 from agent.engine.subsystem import Phase, Step, Verb
@@ -24,7 +24,7 @@ def source(tmp_path: Path) -> FileSource:
     file = tmp_path / "image.cosi"
     pieces = images.sample_pieces()
     document = json.dumps(images.metadata_of(pieces)).encode()
-    members = [(images.MARKER, b""), (images.METADATA, document)]
+    members = [(reader.MARKER, b""), (reader.METADATA, document)]
     file.write_bytes(images.archive(members + [(item.path, item.packed) for item in pieces]))
     return FileSource(file)
 
@@ -36,7 +36,7 @@ def context(source: FileSource, root: Path, servicing: ServicingType) -> Context
         configuration(),
         servicing,
         old_status=HostStatus(ab_active_volume=active),
-        image=open_image(source, None),
+        image=reader.open_image(source, None),
         newroot=root,
         facts=facts,
     )
