@@ -148,7 +148,9 @@ def _esp_check(esp: Path) -> str:
         return "clean"
     run(["fsck.vfat", "-a", str(esp)], ok=_FSCK_VFAT_OK)
     again = run(["fsck.vfat", "-n", str(esp)], ok=_FSCK_VFAT_OK)
-    told = " ".join(first.stdout.split())[-_TOLD:]
+    # before the findings: its version, and that the boot sector's copy lacks the dirty bit
+    findings = first.stdout.partition("\n")[2].rpartition("Not automatically fixing this.")[2]
+    told = " ".join(findings.partition("\nLeaving filesystem")[0].split())[:_TOLD]
     return f"{'repairable' if again.returncode == 0 else 'broken'}: {told}"
 
 

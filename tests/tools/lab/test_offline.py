@@ -15,6 +15,7 @@ from lab.errors import LabError
 pytestmark = pytest.mark.tools
 
 MIB = 1 << 20
+FAT32_STATE = 65  # byte of the boot sector; bit 0: not unmounted
 
 
 @pytest.fixture
@@ -64,6 +65,19 @@ def test_the_last_row_and_the_files_of_the_esp_are_found(tmp_path: Path, nvram: 
     assert [one.rsplit(" ", 1)[0] for one in found.esp] == ["EFI/boot.efi 5"]
     assert (found.boot_next, found.boot_order, found.esp_check) == (None, (), "clean")
     assert first.combination != found.combination
+
+
+def test_what_is_wrong_with_the_esp_is_said_in_its_checkers_words(
+    tmp_path: Path, nvram: Path
+) -> None:
+    image = make_disk(tmp_path, ["servicingState: provisioned\n"])
+    with (tmp_path / "disk.raw").open("r+b") as disk:
+        disk.seek(1 * MIB + FAT32_STATE)
+        disk.write(b"\x01")
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(tmp_path / "disk.raw"), str(image)])
+    found = offline.examine(image, nvram).esp_check
+    assert found.startswith("repairable: Dirty bit is set.")
+    assert str(tmp_path) not in found
 
 
 def test_a_damaged_datastore_is_called_that(tmp_path: Path, nvram: Path) -> None:
