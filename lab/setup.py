@@ -67,12 +67,11 @@ def session(
             stack.enter_context(neighbours.foreign_dhcp(rack, folder))
         mirror = wanted.server.mirror
         authority = None
-        if mirror is not None and mirror.tls:
-            authority = certificates.authority(folder, neighbours.MIRROR_ADDRESS)
         if mirror is not None:
-            ranges = mirror.ranges
+            if mirror.tls:
+                authority = certificates.authority(folder, neighbours.MIRROR_ADDRESS)
             stack.enter_context(
-                neighbours.mirror(rack, folder, files, ranges=ranges, tls=authority)
+                neighbours.mirror(rack, folder, files, ranges=mirror.ranges, tls=authority)
             )
         boot_server = stack.enter_context(server.installed(rack, folder, configuration))
         benches = {

@@ -4,8 +4,8 @@ The tree has the real boot loaders, and kernel, initrd, root file system and ima
 filled with bytes that do not compress. `image` is the medium without its lists of contents, which
 xorriso does not write; `whole` is the medium with them (every byte is read once more and hashed),
 also against xorriso followed by `sha384sum` of its tree. `map` writes the overlay map beside the
-finished medium. Everything is synced before the clock
-stops, and the runs alternate. `customize` is compared with `cp` of the same image.
+finished medium. Everything is synced before the clock stops, and the runs alternate. `customize`
+is compared with `cp` of the same image.
 """
 
 from __future__ import annotations
