@@ -39,8 +39,8 @@ def message(
     **fields: object,
 ) -> Packet:
     """A plain client's request."""
-    found = {int(code): data for code, data in (options or {}).items()}
-    found = {int(Code.MESSAGE_TYPE): bytes((kind,)), **found}
+    found = {int(Code.MESSAGE_TYPE): bytes((kind,))}
+    found |= {int(code): data for code, data in (options or {}).items()}
     chaddr = bytes.fromhex(mac.replace(":", ""))
     return Packet(op=1, xid=0x1234, chaddr=chaddr, options=found, **fields)  # type: ignore[arg-type]
 
