@@ -19,8 +19,8 @@ from agent.api.errors import Kind, TridentError
 from agent.api.hostconfig import HostConfiguration
 from agent.cli import CONFIGURATION, FAILED, OK, STILL_UP
 from agent.linux import domain, files
+from agent.linux.interruption import raise_on_signals
 from agent.reporting import logs
-from agent.servicing.interruption import raise_on_signals
 
 if TYPE_CHECKING:
     from agent.check.report import Report

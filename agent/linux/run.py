@@ -8,23 +8,28 @@ at level TRACE.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.api.errors import Kind, TridentError
+from agent.linux.interruption import check, held
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_TIMEOUT_S = 120.0
 _STDERR_TAIL = 1024
 _KILL_GRACE_S = 5.0
+LOOK_S = 0.5
+"""How often a wait for a command looks whether it was interrupted."""
 TRACE = 5
 """The log level below DEBUG."""
 
@@ -75,6 +80,7 @@ def require(binary: str) -> Path:
     return found
 
 
+@held()
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -89,7 +95,7 @@ def run(
     """Run a command to its end and return its output.
 
     `ok` lists the accepted exit statuses; `chroot` runs it inside that root directory. A command
-    that outlives `timeout_s` is killed with its process group.
+    that outlives `timeout_s`, or is interrupted, is killed with its process group.
     Raises missing-binary, servicing/command-could-not-execute, servicing/command-failed.
     """
     words = tuple(os.fspath(word) for word in argv)
@@ -98,31 +104,31 @@ def run(
     program = words[0] if os.path.isabs(words[0]) else os.fspath(require(words[0]))
     log.log(TRACE, "running %s", shlex.join(words))
     try:
-        process = subprocess.Popen(
-            (program, *words[1:]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,
-            env=environment(env),
-            cwd=cwd,
-            start_new_session=True,
-        )
+        with _filled(stdin) as given:
+            process = subprocess.Popen(
+                (program, *words[1:]),
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,
+                env=environment(env),
+                cwd=cwd,
+                start_new_session=True,
+            )
     except OSError as error:
         raise could_not_execute(words, error) from error
     try:
-        out, err = process.communicate(stdin, timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        _kill_group(process)
-        process.communicate()
-        raise _failed(words, f"did not end within {timeout_s:g} s and was killed") from None
+        out, err = _communicate(process, timeout_s)
+    except subprocess.TimeoutExpired as late:
+        _end_group(process)
+        told = (late.output if merge_stderr else late.stderr) or b""
+        how = f"did not end within {timeout_s:g} s and was killed"
+        raise _failed(words, _with_tail(how, told)) from None
     except BaseException:
-        _kill_group(process)
-        process.wait()
+        _end_group(process)
         raise
     result = Result(words, process.returncode, out, err or b"")
     if result.returncode not in ok:
-        tail = (out if merge_stderr else result.stderr_bytes)[-_STDERR_TAIL:]
-        raise _failed(words, _explain(result.returncode, tail.decode("utf-8", "replace")))
+        raise _failed(words, _explain(result.returncode, out if merge_stderr else err or b""))
     return result
 
 
@@ -138,10 +144,12 @@ class Process:
     def pid(self) -> int:
         return self._popen.pid
 
+    @held()
     def poll(self) -> int | None:
         """Exit status, or None while it runs."""
         return self._popen.poll()
 
+    @held()
     def wait(self, timeout_s: float) -> int | None:
         """Wait at most `timeout_s`; the exit status, or None if it still runs."""
         try:
@@ -151,11 +159,10 @@ class Process:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole process group."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, number)
-        except ProcessLookupError:
-            return
 
+    @held()
     def stop(self, grace_s: float = _KILL_GRACE_S) -> int:
         """SIGTERM, wait `grace_s`, then SIGKILL; returns the exit status."""
         if self._popen.poll() is None:
@@ -176,42 +183,86 @@ def spawn(
 ) -> Iterator[Process]:
     """Keep a program running for the length of the block; output goes to `log` (appended).
 
-    Leaves nothing running: the whole process group is stopped at the end of the block.
+    Leaves nothing running: the whole process group is stopped at the end of the block. The block is
+    `held`: an interruption waits for its end.
     """
     words = tuple(os.fspath(word) for word in argv)
     program = words[0] if os.path.isabs(words[0]) else os.fspath(require(words[0]))
-    with log.open("ab") as sink:
+    with held():
         try:
-            popen = subprocess.Popen(
-                (program, *words[1:]),
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=environment(env),
-                cwd=cwd,
-                start_new_session=True,
-                pass_fds=tuple(pass_fds),
-            )
+            with log.open("ab") as sink:
+                popen = subprocess.Popen(
+                    (program, *words[1:]),
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    env=environment(env),
+                    cwd=cwd,
+                    start_new_session=True,
+                    pass_fds=tuple(pass_fds),
+                )
         except OSError as error:
             raise could_not_execute(words, error) from error
-    process = Process(popen, words, log)
-    try:
-        yield process
-    finally:
-        process.stop()
+        process = Process(popen, words, log)
+        try:
+            yield process
+        finally:
+            process.stop()
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+@contextmanager
+def _filled(data: bytes) -> Iterator[int]:
+    """A descriptor that `data` is read from, then the end: a pipe, so that it is nowhere else.
+
+    Raises ValueError when it is more than a pipe takes (64 KiB).
+    """
+    if not data:
+        yield subprocess.DEVNULL
         return
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(writer, False)
+        try:
+            written = os.write(writer, data)
+        finally:
+            os.close(writer)
+        if written != len(data):
+            raise ValueError(f"{len(data)} bytes for stdin: more than a pipe takes")
+        yield reader
+    finally:
+        os.close(reader)
 
 
-def _explain(returncode: int, stderr_tail: str) -> str:
+def _communicate(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, bytes | None]:
+    """Both streams, to their ends. An interruption waits for the next look, not longer."""
+    end = time.monotonic() + timeout_s
+    while True:
+        left_s = end - time.monotonic()
+        try:
+            return process.communicate(timeout=max(0.0, min(left_s, LOOK_S)))
+        except subprocess.TimeoutExpired:
+            if left_s <= LOOK_S:
+                raise
+        check()
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _explain(returncode: int, told: bytes) -> str:
     how = f"was killed by signal {-returncode}" if returncode < 0 else f"exited with {returncode}"
-    detail = stderr_tail.strip()
-    return f"{how}: {detail}" if detail else how
+    return _with_tail(how, told)
+
+
+def _with_tail(how: str, told: bytes) -> str:
+    tail = told[-_STDERR_TAIL:].decode("utf-8", "replace").strip()
+    return f"{how}: {tail}" if tail else how
 
 
 def could_not_execute(words: Sequence[str], error: OSError) -> TridentError:

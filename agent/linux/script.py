@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.linux.containment import contained
-from agent.linux.run import Process, could_not_execute, require, spawn
+from agent.linux.interruption import check, held
+from agent.linux.run import LOOK_S, Process, could_not_execute, require, spawn
 
 KEPT_BYTES = 64 << 10
 _CHUNK_BYTES = 4096
 _DRAIN_S = 2.0
-_CANCEL_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Outcome:
     """How much it wrote in all."""
 
 
+@held()
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -88,9 +89,10 @@ def _wait(process: Process, timeout_s: float, cancelled: threading.Event) -> int
     """The exit status; None when the time is up or the run was cancelled."""
     end = time.monotonic() + timeout_s
     while not cancelled.is_set() and (left_s := end - time.monotonic()) > 0:
-        status = process.wait(min(left_s, _CANCEL_POLL_S))
+        status = process.wait(min(left_s, LOOK_S))
         if status is not None:
             return status
+        check()
     return None
 
 

@@ -21,10 +21,10 @@ from agent.engine.context import Context
 from agent.engine.execute import run_step
 from agent.engine.subsystem import Phase, Step
 from agent.linux import bootvars, efivars, files, systemd
+from agent.linux.interruption import Interrupted
 from agent.reporting.recorder import Observer
 from agent.reporting.reports import Reports, reporting
 from agent.servicing import booted, lock, recovery, statuses, verdicts
-from agent.servicing.interruption import Interrupted
 from agent.servicing.operation import Outcome, public_status, recorded, require_root
 from agent.servicing.runtime import Runtime
 from agent.servicing.subsystems import Subsystems

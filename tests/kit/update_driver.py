@@ -36,10 +36,10 @@ from agent.api.status import AbVolume, HostStatus, ServicingState, ServicingType
 from agent.engine.context import NEWROOT, Context
 from agent.engine.subsystem import Effect, Phase, Step, Verb
 from agent.linux import mounts, probe
+from agent.linux.interruption import raise_on_signals
 from agent.linux.run import run
 from agent.servicing import commit, rollback, update
 from agent.servicing.chain import TargetKind
-from agent.servicing.interruption import raise_on_signals
 from agent.servicing.operation import Operation, Outcome
 from agent.servicing.subsystems import Subsystems, final_status
 from agent.subsystems.boot import names

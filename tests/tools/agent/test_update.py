@@ -201,7 +201,8 @@ def test_an_update_that_is_told_to_stop_lets_go_and_says_so(work: Path) -> None:
     slow = {"name": "slow", "runOn": ["all"], "content": f"touch {work}/runs; sleep 250"}
     v2 = configure(work, "v2", scripts={"postProvision": [slow]})
     driver = f"{sys.executable} -m tests.kit.update_driver {work} update stage,finalize"
-    told = f"{driver} & p=$!; until test -e {work}/runs; do sleep 0.05; done; kill $p; wait $p"
+    runs = f"test -e {work}/runs || ! kill -0 $p"
+    told = f"{driver} & p=$!; until {runs}; do sleep 0.05; done; kill $p; wait $p"
     output = drive(work, v2, f"sh {told}", "power-on", "commit")
     assert "refused servicing/interrupted stopped by SIGTERM" in "\n".join(output)
     assert ends(output)[-3:] == [

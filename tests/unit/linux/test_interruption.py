@@ -1,0 +1,191 @@
+"""Being told to stop: at once where that is harmless, put off where it is not, never lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from agent.linux import containment, interruption, run, script
+from agent.linux.interruption import Interrupted, check, held, raise_on_signals
+
+MODULES = (run, script, containment, interruption, sys.modules["subprocess"])
+FILES = frozenset(module.__file__ for module in MODULES)
+HANG_S = 20
+Place = tuple[str, int]
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """The agent's handlers, and those from before put back."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    before = [(number, signal.getsignal(number)) for number in numbers]
+    raise_on_signals()
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+def test_a_signal_ends_a_wait_at_once() -> None:
+    started = time.monotonic()
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+        time.sleep(HANG_S)
+    assert time.monotonic() - started < HANG_S / 2
+    timer.join()
+
+
+def test_what_is_held_is_done_to_its_end_and_interrupted_then() -> None:
+    done: list[str] = []
+
+    @held()
+    def inner() -> None:
+        signal.raise_signal(signal.SIGINT)
+        done.append("inner")
+
+    @held()
+    def outer() -> None:
+        inner()
+        done.append("outer")
+
+    with pytest.raises(Interrupted, match="stopped by SIGINT"):
+        outer()
+    assert done == ["inner", "outer"]
+    check()
+
+
+def test_what_is_held_may_look() -> None:
+    done: list[str] = []
+
+    @held()
+    def work() -> None:
+        for step in ("first", "second", "third"):
+            check()
+            done.append(step)
+            if step == "second":
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        work()
+    assert done == ["first", "second"]
+
+
+def test_an_interruption_is_told_rather_than_the_failure_that_it_may_have_caused() -> None:
+    with pytest.raises(Interrupted) as caught:
+        run.run(["sh", "-c", f"kill -TERM {os.getpid()}; exit 1"])
+    assert caught.value.message == "stopped by SIGTERM"
+
+
+def test_after_the_first_signal_others_do_not_disturb_the_cleaning_up() -> None:
+    with pytest.raises(Interrupted):
+        signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
+    assert run.run(["echo", "cleaned"]).stdout == "cleaned\n"
+
+
+def test_another_thread_is_not_interrupted() -> None:
+    seen: list[str] = []
+
+    @held()
+    def other() -> None:
+        check()
+        seen.append(run.run(["echo", "on"]).stdout)
+
+    @held()
+    def main() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+
+    with pytest.raises(Interrupted):
+        main()
+    assert seen == ["on\n"]
+
+
+def test_f10_a_signal_at_any_line_stops_a_script_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each line that starting, awaiting, killing and reaping a script runs, in turn.
+
+    A line that is run only when the kernel is slow may not be come by again.
+    """
+    monkeypatch.setattr(script, "LOOK_S", 0.02)
+    monkeypatch.setattr(run, "LOOK_S", 0.02)
+    signal.signal(signal.SIGALRM, _hangs)
+    before = _left()
+    places: dict[Place, None] = {}
+    _traced(_script, lambda place: places.setdefault(place))
+    reached = 0
+    for place in places:
+        raise_on_signals()
+        signal.alarm(HANG_S)
+        once = _Once(place)
+        try:
+            _traced(_script, once)
+        except Interrupted:
+            reached += 1
+        else:
+            assert not once.sent, place
+        signal.alarm(0)
+        assert _left() == before, place
+    assert reached > 100
+
+
+def _left() -> tuple[str, list[Path]]:
+    """This thread's children and the cgroups of scripts."""
+    own = containment.parse_own(
+        Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text()
+    )
+    cgroups = list(own.glob("trident-script-*")) if own else []
+    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text(), cgroups
+
+
+def _script() -> None:
+    outcome = script.run(["/bin/sh", "-c", "sleep 300"], timeout_s=0.01, env={})
+    assert outcome.returncode is None
+
+
+class _Once:
+    """Sends SIGTERM the first time that a place is come by."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.sent = False
+
+    def __call__(self, place: Place) -> None:
+        if place == self._place and not self.sent:
+            self.sent = True
+            signal.raise_signal(signal.SIGTERM)
+
+
+def _traced(act: Callable[[], None], look: Callable[[Place], Any]) -> None:
+    """Call `act`; `look` is told each line of FILES before it is run."""
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code.co_filename not in FILES:
+            return None
+        if event == "line":
+            look((frame.f_code.co_filename, frame.f_lineno))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+
+
+def _hangs(_number: int, _frame: FrameType | None) -> None:
+    raise AssertionError("the agent hangs")
