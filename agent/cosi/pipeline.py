@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
+from agent.linux.interruption import check, held
+
 T = TypeVar("T")
 
 
@@ -82,6 +84,7 @@ class Pool(Generic[T]):
             self._gate.changed.notify_all()
 
 
+@held()
 def run(
     gate: Gate,
     stages: Sequence[Callable[[], None]],
@@ -92,8 +95,9 @@ def run(
 ) -> None:
     """Run all stages to their end; `tick` is called in this thread about every `tick_s`.
 
-    When one fails, or `tick` raises, the others are stopped: those waiting at a channel by the
-    gate, those waiting elsewhere by `interrupt`. Raises what failed first.
+    When one fails, `tick` raises or the agent is told to stop, the others are stopped: those
+    waiting at a channel by the gate, those waiting elsewhere by `interrupt`. Raises what failed
+    first.
     """
     with ThreadPoolExecutor(len(stages), thread_name_prefix="image") as pool:
         futures: list[Future[None]] = [pool.submit(stage) for stage in stages]
@@ -103,6 +107,7 @@ def run(
                 done, pending = wait(pending, timeout=tick_s, return_when=FIRST_EXCEPTION)
                 _raise_first(done)
                 tick()
+                check()
         finally:
             gate.stop()
             interrupt()

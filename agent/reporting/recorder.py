@@ -24,6 +24,7 @@ from agent.api.events import (
     StepProgress,
     StepStarted,
 )
+from agent.linux.interruption import held
 
 Observer = Callable[[Event], None]
 
@@ -97,6 +98,7 @@ class Recorder:
             operation=self.operation,
         )
 
+    @held()
     def _emit(self, event: Event) -> None:
         for observer in self._observers:
             observer(event)

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
+from agent.linux.interruption import held
+
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 5.0
@@ -86,7 +88,7 @@ class Sender:
 
     def close(self, wait_s: float) -> bool:
         """Deliver what is queued for at most `wait_s` seconds; whether all of it went out."""
-        with self._changed:
+        with held(), self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join(wait_s)

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from agent.cosi import pipeline
 from agent.linux import containment, interruption, run, script
 from agent.linux.interruption import Interrupted, check, held, raise_on_signals
 
-MODULES = (run, script, containment, interruption, sys.modules["subprocess"])
-FILES = frozenset(module.__file__ for module in MODULES)
+LIBRARY = ("subprocess", "threading", "concurrent.futures._base", "concurrent.futures.thread")
+MODULES = (run, script, containment, interruption, pipeline, *map(sys.modules.get, LIBRARY))
+FILES = frozenset(getattr(module, "__file__", None) for module in MODULES)
 HANG_S = 20
 Place = tuple[str, int]
 
@@ -113,26 +115,28 @@ def test_another_thread_is_not_interrupted() -> None:
     assert seen == ["on\n"]
 
 
-def test_f10_a_signal_at_any_line_stops_a_script_and_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("act", ["script", "pipeline"])
+def test_f10_a_signal_at_any_line_stops_the_work_and_leaves_nothing(
+    act: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each line that starting, awaiting, killing and reaping a script runs, in turn.
+    """Each line that starting, awaiting, killing and reaping runs in the main thread, in turn.
 
     A line that is run only when the kernel is slow may not be come by again.
     """
+    work = {"script": _script, "pipeline": _pipeline}[act]
     monkeypatch.setattr(script, "LOOK_S", 0.02)
     monkeypatch.setattr(run, "LOOK_S", 0.02)
     signal.signal(signal.SIGALRM, _hangs)
     before = _left()
     places: dict[Place, None] = {}
-    _traced(_script, lambda place: places.setdefault(place))
+    _traced(work, lambda place: places.setdefault(place))
     reached = 0
     for place in places:
         raise_on_signals()
         signal.alarm(HANG_S)
         once = _Once(place)
         try:
-            _traced(_script, once)
+            _traced(work, once)
         except Interrupted:
             reached += 1
         else:
@@ -142,18 +146,37 @@ def test_f10_a_signal_at_any_line_stops_a_script_and_leaves_nothing(
     assert reached > 100
 
 
-def _left() -> tuple[str, list[Path]]:
-    """This thread's children and the cgroups of scripts."""
+def _left() -> tuple[str, int, list[Path]]:
+    """This thread's children, how many threads there are, and the cgroups of scripts."""
     own = containment.parse_own(
         Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text()
     )
     cgroups = list(own.glob("trident-script-*")) if own else []
-    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text(), cgroups
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text()
+    return children, threading.active_count(), cgroups
 
 
 def _script() -> None:
     outcome = script.run(["/bin/sh", "-c", "sleep 300"], timeout_s=0.01, env={})
     assert outcome.returncode is None
+
+
+def _pipeline() -> None:
+    """Two stages: the second awaits what the first gives it, and both are slow."""
+    gate = pipeline.Gate()
+    channel: pipeline.Channel[int] = pipeline.Channel(gate)
+
+    def give() -> None:
+        for number in range(4):
+            time.sleep(0.002)
+            channel.put(number)
+        channel.close()
+
+    def take() -> None:
+        while channel.get() is not None:
+            time.sleep(0.002)
+
+    pipeline.run(gate, [give, take], interrupt=lambda: None, tick=lambda: None, tick_s=0.001)
 
 
 class _Once:
