@@ -9,6 +9,7 @@ at level TRACE.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import shlex
@@ -212,22 +213,17 @@ def spawn(
 
 @contextmanager
 def _filled(data: bytes) -> Iterator[int]:
-    """A descriptor that `data` is read from, then the end: a pipe, so that it is nowhere else.
-
-    Raises ValueError when it is more than a pipe takes (64 KiB).
-    """
+    """A descriptor that `data` is read from, then the end: a pipe, so that it is nowhere else."""
     if not data:
         yield subprocess.DEVNULL
         return
     reader, writer = os.pipe()
     try:
-        os.set_blocking(writer, False)
         try:
-            written = os.write(writer, data)
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, len(data))
+            os.write(writer, data)
         finally:
             os.close(writer)
-        if written != len(data):
-            raise ValueError(f"{len(data)} bytes for stdin: more than a pipe takes")
         yield reader
     finally:
         os.close(reader)

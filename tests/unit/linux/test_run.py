@@ -29,6 +29,8 @@ def test_the_child_sees_a_fixed_environment_and_an_empty_stdin() -> None:
 
 def test_secrets_go_by_stdin() -> None:
     assert run.run(["cat"], stdin=b"secret").stdout_bytes == b"secret"
+    long = bytes(range(256)) * 2001
+    assert run.run(["cat"], stdin=long).stdout_bytes == long
 
 
 def test_a_failure_has_the_end_of_stderr_and_a_line_to_rerun() -> None:
@@ -61,6 +63,11 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
     while _is_running(child) and time.monotonic() < deadline:
         pass
     assert not _is_running(child)
+
+
+def test_a_command_that_hangs_is_reported_with_what_it_wrote() -> None:
+    with pytest.raises(TridentError, match=r"did not end within 0\.2 s and was killed: stuck$"):
+        run.run(["sh", "-c", "echo stuck >&2; sleep 60"], timeout_s=0.2)
 
 
 def test_a_signal_is_told_from_an_exit_status() -> None:
