@@ -14,9 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
+from agent.cosi.closing import Closing
 from agent.cosi.http_policy import (
     ContentRange,
     Passing,
@@ -60,7 +59,7 @@ class _Version:
         )
 
 
-class HttpSource:
+class HttpSource(Closing):
     """An object on a server that serves ranges; opening it proves both."""
 
     def __init__(self, url: str, limits: HttpLimits | None = None) -> None:
@@ -100,17 +99,6 @@ class HttpSource:
 
     def close(self) -> None:
         """Nothing stays open between ranges."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _check_bounds(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self.size:

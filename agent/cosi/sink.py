@@ -12,10 +12,10 @@ import mmap
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from agent.api.errors import Kind, TridentError
+from agent.cosi.closing import Closing
 
 BUFFER_BYTES = 2 * 1024 * 1024
 _ALIGNMENT = 4096
@@ -108,7 +108,7 @@ class _Target:
         return bool(flags & os.O_DIRECT)
 
 
-class DeviceSink:
+class DeviceSink(Closing):
     """The start of a block device, opened exclusively, or of a file that is there already.
 
     Nothing is created: a device node that has not appeared yet must not become a file in memory.
@@ -137,19 +137,11 @@ class DeviceSink:
     def sync(self) -> None:
         self._target.sync()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._target.close()
 
 
-class FileSink:
+class FileSink(Closing):
     """A file that gets its name by `publish` only; until then it is `.<name>.partial` beside it."""
 
     def __init__(self, path: Path) -> None:
@@ -179,15 +171,7 @@ class FileSink:
         except OSError as error:
             raise _failed(self._path, "renamed into place", error) from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._target.close()
         self._partial.unlink(missing_ok=True)
 

@@ -15,6 +15,7 @@ from typing import Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 from agent.api.errors import Kind, TridentError
+from agent.cosi.closing import Closing
 from agent.cosi.http import HttpLimits, HttpSource
 
 
@@ -112,7 +113,7 @@ def probe(url: str, *, patience_s: float = 15) -> int:
         return source.size
 
 
-class FileSource:
+class FileSource(Closing):
     """A file of this host."""
 
     def __init__(self, path: Path) -> None:
@@ -149,17 +150,6 @@ class FileSource:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_some(self, view: memoryview, offset: int) -> int:
         """At least one byte. Raises load-cosi at the end of the file, which was longer once."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from agent.cosi.closing import Closing
 from agent.cosi.source import FileSource, RangeReader
 from iso_builder.medium.filesystem import Place
 
 
-class Piece:
+class Piece(Closing):
     """The bytes of `file` at `place`. Implements `agent.cosi.source.Source`."""
 
     def __init__(self, file: Path, place: Place) -> None:
@@ -34,14 +33,3 @@ class Piece:
 
     def close(self) -> None:
         self._whole.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

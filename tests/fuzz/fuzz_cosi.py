@@ -12,11 +12,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from agent.api.errors import TridentError
 from agent.cosi import gpt, metadata, metadata_model, pe, reader, tar
+from agent.cosi.closing import Closing
 from agent.cosi.source import RangeReader
 from agent.cosi.stream import check_image, read_image
 from tests.fuzz import cosi_inputs
@@ -28,7 +27,7 @@ NEEDED_COVERAGE = 0.9
 _PARSERS = (tar, reader, metadata, metadata_model, gpt, pe)
 
 
-class MemorySource:
+class MemorySource(Closing):
     """A source over bytes."""
 
     url = "memory:image.cosi"
@@ -51,17 +50,6 @@ class MemorySource:
 
     def close(self) -> None:
         """Nothing to close."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _MemoryRange:
