@@ -159,12 +159,10 @@ def parse_own(cgroups: str, mountinfo: str) -> Path | None:
     return Path(mounted) / own.lstrip("/")
 
 
-def _make_cgroup() -> Path | None:
+def make_below(own: Path) -> Path | None:
+    """A new cgroup in `own` that processes may be put into; None where none can be."""
+    directory = own / f"trident-script-{uuid.uuid4().hex}"
     try:
-        own = parse_own(_OWN_CGROUP.read_text(), _MOUNTINFO.read_text())
-        if own is None:
-            return None
-        directory = own / f"trident-script-{uuid.uuid4().hex}"
         directory.mkdir()
         if (directory / "cgroup.type").read_text().strip() == "domain":
             return directory
@@ -172,6 +170,14 @@ def _make_cgroup() -> Path | None:
     except OSError:
         return None
     return None
+
+
+def _make_cgroup() -> Path | None:
+    try:
+        own = parse_own(_OWN_CGROUP.read_text(), _MOUNTINFO.read_text())
+    except OSError:
+        return None
+    return make_below(own) if own else None
 
 
 def _below(directory: Path) -> list[Path]:

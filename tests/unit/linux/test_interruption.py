@@ -15,12 +15,24 @@ from typing import Any
 import pytest
 
 from agent.cosi import pipeline
-from agent.linux import containment, interruption, run, script
+from agent.linux import run, script
 from agent.linux.interruption import Interrupted, check, held, raise_on_signals
+from tests.kit import cgroup
 
-LIBRARY = ("subprocess", "threading", "concurrent.futures._base", "concurrent.futures.thread")
-MODULES = (run, script, containment, interruption, pipeline, *map(sys.modules.get, LIBRARY))
-FILES = frozenset(getattr(module, "__file__", None) for module in MODULES)
+SCRIPT_MODULES = (
+    "agent.linux.containment",
+    "agent.linux.interruption",
+    "agent.linux.run",
+    "agent.linux.script",
+    "subprocess",
+)
+PIPELINE_MODULES = (
+    "agent.cosi.pipeline",
+    "agent.linux.interruption",
+    "concurrent.futures._base",
+    "concurrent.futures.thread",
+    "threading",
+)
 HANG_S = 20
 Place = tuple[str, int]
 
@@ -123,35 +135,36 @@ def test_f10_a_signal_at_any_line_stops_the_work_and_leaves_nothing(
 
     A line that is run only when the kernel is slow may not be come by again.
     """
-    work = {"script": _script, "pipeline": _pipeline}[act]
+    work, modules = {
+        "script": (_script, SCRIPT_MODULES),
+        "pipeline": (_pipeline, PIPELINE_MODULES),
+    }[act]
+    files = frozenset(sys.modules[name].__file__ for name in modules)
     monkeypatch.setattr(script, "LOOK_S", 0.02)
     monkeypatch.setattr(run, "LOOK_S", 0.02)
     signal.signal(signal.SIGALRM, _hangs)
-    before = _left()
-    places: dict[Place, None] = {}
-    _traced(work, lambda place: places.setdefault(place))
-    reached = 0
-    for place in places:
-        raise_on_signals()
-        signal.alarm(HANG_S)
-        once = _Once(place)
-        try:
-            _traced(work, once)
-        except Interrupted:
-            reached += 1
-        else:
-            assert not once.sent, place
-        signal.alarm(0)
-        assert _left() == before, place
+    with cgroup.apart(monkeypatch) as cgroups:
+        before = _left([])
+        places: dict[Place, None] = {}
+        _traced(work, files, lambda place: places.setdefault(place))
+        reached = 0
+        for place in places:
+            raise_on_signals()
+            signal.alarm(HANG_S)
+            once = _Once(place)
+            try:
+                _traced(work, files, once)
+            except Interrupted:
+                reached += 1
+            else:
+                assert not once.sent, place
+            signal.alarm(0)
+            assert _left(cgroups()) == before, place
     assert reached > 100
 
 
-def _left() -> tuple[str, int, list[Path]]:
+def _left(cgroups: list[Path]) -> tuple[str, int, list[Path]]:
     """This thread's children, how many threads there are, and the cgroups of scripts."""
-    own = containment.parse_own(
-        Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text()
-    )
-    cgroups = list(own.glob("trident-script-*")) if own else []
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text()
     return children, threading.active_count(), cgroups
 
@@ -192,11 +205,13 @@ class _Once:
             signal.raise_signal(signal.SIGTERM)
 
 
-def _traced(act: Callable[[], None], look: Callable[[Place], Any]) -> None:
-    """Call `act`; `look` is told each line of FILES before it is run."""
+def _traced(
+    act: Callable[[], None], files: frozenset[str | None], look: Callable[[Place], Any]
+) -> None:
+    """Call `act`; `look` is told each line of `files` before it is run."""
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
-        if frame.f_code.co_filename not in FILES:
+        if frame.f_code.co_filename not in files:
             return None
         if event == "line":
             look((frame.f_code.co_filename, frame.f_lineno))

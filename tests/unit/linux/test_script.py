@@ -13,6 +13,7 @@ from agent.api.errors import TridentError
 from agent.linux import script
 from agent.linux.containment import Marked, contained, parse_own
 from agent.linux.run import run
+from tests.kit import cgroup
 
 
 def test_a_script_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
@@ -64,11 +65,12 @@ def test_f63_a_hook_that_writes_a_gigabyte_is_read_and_not_kept() -> None:
     assert len(outcome.output) <= script.KEPT_BYTES
 
 
-def test_a_containment_leaves_no_cgroup_behind() -> None:
-    with contained() as inside:
-        assert run(inside.command(["cat", "/proc/self/cgroup"])).returncode == 0
-    own = parse_own(Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
-    assert own is None or not list(own.glob("trident-script-*"))
+def test_a_containment_leaves_no_cgroup_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    with cgroup.apart(monkeypatch) as cgroups:
+        with contained() as inside:
+            inside_of = run(inside.command(["cat", "/proc/self/cgroup"])).stdout
+            assert all(directory.name in inside_of for directory in cgroups())
+        assert not cgroups()
 
 
 def test_the_own_cgroup_is_found_in_both_hierarchies() -> None:
