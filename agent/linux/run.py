@@ -152,11 +152,16 @@ class Process:
 
     @held()
     def wait(self, timeout_s: float) -> int | None:
-        """Wait at most `timeout_s`; the exit status, or None if it still runs."""
-        try:
-            return self._popen.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
+        """Wait at most `timeout_s`; the exit status, or None if it still runs.
+
+        An interruption waits for the next look, not longer.
+        """
+        end = time.monotonic() + timeout_s
+        while not self._ends_within(min(LOOK_S, end - time.monotonic())):
+            if time.monotonic() >= end:
+                return None
+            check()
+        return self._popen.returncode
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole process group."""
@@ -168,9 +173,14 @@ class Process:
         """SIGTERM, wait `grace_s`, then SIGKILL; returns the exit status."""
         if self._popen.poll() is None:
             self.signal(signal.SIGTERM)
-            if self.wait(grace_s) is None:
+            if not self._ends_within(grace_s):
                 self.signal(signal.SIGKILL)
         return self._popen.wait()
+
+    def _ends_within(self, timeout_s: float) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout_s)
+        return self._popen.returncode is not None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from agent.api.events import (
     Event,
@@ -25,6 +26,7 @@ from agent.api.events import (
     StepProgress,
     StepStarted,
 )
+from agent.linux.interruption import held
 from agent.linux.run import TRACE
 from agent.reporting.lines import LinesFile
 
@@ -77,7 +79,15 @@ def to_json(record: logging.LogRecord) -> bytes:
     return json.dumps(entry, ensure_ascii=False).encode()
 
 
-class JsonFile(logging.Handler):
+class _Whole(logging.Handler):
+    """Takes each record whole: logging would tell of an interruption amid it, and drop it."""
+
+    @held()
+    def handle(self, record: logging.LogRecord) -> bool:
+        return super().handle(record)
+
+
+class JsonFile(_Whole):
     """Appends records to a file as JSON lines. A file that can't be written any more says so."""
 
     def __init__(self, path: Path) -> None:
@@ -94,7 +104,7 @@ class JsonFile(logging.Handler):
         super().close()
 
 
-class Forward(logging.Handler):
+class Forward(_Whole):
     """Hands each record's JSON to a function: the logstream."""
 
     def __init__(self, post: Callable[[bytes], None]) -> None:
@@ -113,9 +123,13 @@ class _Priority(logging.Formatter):
         return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
+class _Stderr(_Whole, logging.StreamHandler[TextIO]):
+    """Lines on a stream."""
+
+
 def to_stderr(verbosity: str) -> None:
     """Send our own records of `verbosity` (a key of LEVELS) and above to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr(sys.stderr)
     handler.setLevel(LEVELS[verbosity])
     handler.addFilter(lambda record: not hasattr(record, "shown_by_door"))
     under_systemd = "JOURNAL_STREAM" in os.environ

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import signal
 import sys
@@ -17,6 +19,7 @@ import pytest
 from agent.cosi import pipeline
 from agent.linux import run, script
 from agent.linux.interruption import Interrupted, check, held, raise_on_signals
+from agent.reporting import logs
 from tests.kit import cgroup
 
 SCRIPT_MODULES = (
@@ -97,6 +100,37 @@ def test_an_interruption_is_told_rather_than_the_failure_that_it_may_have_caused
     with pytest.raises(Interrupted) as caught:
         run.run(["sh", "-c", f"kill -TERM {os.getpid()}; exit 1"])
     assert caught.value.message == "stopped by SIGTERM"
+
+
+def test_a_signal_while_a_line_is_logged_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """logging tells of an error in a handler, and goes on."""
+    stream = _Signals()
+    monkeypatch.setattr(sys, "stderr", stream)
+    logger = logging.getLogger("agent")
+    before = list(logger.handlers)
+    logs.to_stderr("INFO")
+    (handler,) = set(logger.handlers) - set(before)
+    try:
+        with pytest.raises(Interrupted):
+            logger.info("whole")
+    finally:
+        logs.detach(handler)
+    assert stream.getvalue().endswith("whole\n")
+
+
+def test_a_signal_ends_the_wait_in_the_block_of_a_running_program(tmp_path: Path) -> None:
+    @held()
+    def work() -> None:
+        with run.spawn(["sleep", "300"], log=tmp_path / "log") as process:
+            signal.raise_signal(signal.SIGTERM)
+            process.wait(HANG_S)
+
+    started = time.monotonic()
+    with pytest.raises(Interrupted):
+        work()
+    assert time.monotonic() - started < HANG_S / 2
 
 
 def test_after_the_first_signal_others_do_not_disturb_the_cleaning_up() -> None:
@@ -190,6 +224,14 @@ def _pipeline() -> None:
             time.sleep(0.002)
 
     pipeline.run(gate, [give, take], interrupt=lambda: None, tick=lambda: None, tick_s=0.001)
+
+
+class _Signals(io.StringIO):
+    """A stream; SIGTERM comes when it is written to."""
+
+    def write(self, text: str) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return super().write(text)
 
 
 class _Once:
